@@ -1,1 +1,41 @@
-//! The file.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+
+mod artifact;
+mod atomic;
+mod base;
+mod copy;
+mod digest;
+mod error;
+mod footer;
+mod layout;
+mod manifest;
+mod model_config;
+pub mod onnx;
+mod proto;
+mod reader;
+mod stamp;
+mod tokenizer;
+mod transform;
+mod verify;
+mod wire;
+mod writer;
+
+pub use artifact::{Artifact, ArtifactKind};
+pub use base::{Architecture, BaseError, BaseFacts, Container, inspect_base};
+pub use digest::{Digest, ParseDigestError};
+pub use error::Error;
+pub use footer::{FORMAT_VERSION, Footer};
+pub use layout::{ALIGNMENT, Layout, WEIGHTS_ALIGNMENT};
+pub use manifest::{
+    BaseProvenance, MANIFEST_LIMIT, Manifest, ModelType, PoolingMode, SentencePooling, SourceFile, Tool,
+    UnknownField,
+};
+pub use model_config::ModelConfig;
+pub use reader::Encoderfile;
+pub use stamp::Stamp;
+pub use tokenizer::{TokenizerArtifact, TokenizerSettings};
+pub use transform::{Transform, TransformType};
+pub use verify::{Finding, Outcome, Subject};
+pub use wire::WireError;
+pub use writer::{Base, Content, Draft, Payload, WriteError, write};

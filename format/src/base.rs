@@ -1,0 +1,152 @@
+//! What a base binary is, found out without running it.
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+
+use object::{BinaryFormat, Object as _};
+
+use crate::{Encoderfile, Error, FORMAT_VERSION, Stamp};
+
+/// The container of an executable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Container {
+    /// Linux.
+    Elf,
+    /// macOS.
+    MachO,
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Elf => "ELF",
+            Self::MachO => "Mach-O",
+        })
+    }
+}
+
+/// The processor that an executable is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Architecture {
+    /// 64-bit x86.
+    X86_64,
+    /// 64-bit ARM.
+    Aarch64,
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        })
+    }
+}
+
+/// What was found out about a base binary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaseFacts {
+    /// Its container.
+    pub container: Container,
+    /// Its processor.
+    pub architecture: Architecture,
+    /// What it says of itself.
+    pub stamp: Stamp,
+}
+
+/// Why a file cannot serve as a base binary.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BaseError {
+    /// The system could not read it.
+    #[error("cannot read it")]
+    Read(#[from] io::Error),
+    /// It is no executable of a supported kind.
+    #[error("not an ELF or Mach-O executable for x86_64 or aarch64")]
+    NotExecutable,
+    /// Nothing in it says that it is a runtime.
+    #[error("not an encoderfile runtime: it carries no stamp")]
+    NoStamp,
+    /// The stamp and the executable disagree.
+    #[error("it is stamped `{target}`, but it is a {container} executable for {architecture}")]
+    StampMismatch {
+        /// The stamp's target.
+        target: String,
+        /// The executable's container.
+        container: Container,
+        /// The executable's processor.
+        architecture: Architecture,
+    },
+    /// It reads only other versions of the format.
+    #[error("it reads format versions {found:?}, and this program writes version {FORMAT_VERSION}")]
+    FormatVersion {
+        /// The versions of its stamp.
+        found: Vec<u32>,
+    },
+    /// It is already an encoderfile.
+    #[error("it already holds a model")]
+    HasPayload,
+}
+
+/// Checks that a file can serve as a base binary: an executable with the stamp of an encoderfile runtime for the same
+/// container and processor, which reads this crate's format and holds no model yet.
+///
+/// # Errors
+/// See [`BaseError`].
+pub fn inspect_base(file: &File) -> Result<BaseFacts, BaseError> {
+    if !file.metadata()?.is_file() {
+        return Err(BaseError::NotExecutable);
+    }
+    match Encoderfile::open(file.try_clone()?) {
+        Err(Error::NoPayload) => {}
+        Ok(_) | Err(_) => return Err(BaseError::HasPayload),
+    }
+    #[expect(unsafe_code, reason = "a map lets megabytes be searched without copying them")]
+    // SAFETY: the map is read-only and dropped before this function returns. Were the file truncated meanwhile, the
+    // process would be stopped by a signal, as with any mapped file; nothing is written either way.
+    let bytes = unsafe { memmap2::Mmap::map(file)? };
+    let (container, architecture) = executable(&bytes).ok_or(BaseError::NotExecutable)?;
+    let stamp = Stamp::find(&bytes).ok_or(BaseError::NoStamp)?;
+    let system = match container {
+        Container::Elf => "unknown-linux-gnu",
+        Container::MachO => "apple-darwin",
+    };
+    if stamp.target != format!("{architecture}-{system}") {
+        return Err(BaseError::StampMismatch {
+            target: stamp.target,
+            container,
+            architecture,
+        });
+    }
+    if !stamp.format_versions.contains(&FORMAT_VERSION) {
+        return Err(BaseError::FormatVersion {
+            found: stamp.format_versions,
+        });
+    }
+    Ok(BaseFacts {
+        container,
+        architecture,
+        stamp,
+    })
+}
+
+fn executable(bytes: &[u8]) -> Option<(Container, Architecture)> {
+    let object = object::File::parse(bytes).ok()?;
+    let container = match object.format() {
+        BinaryFormat::Elf => Container::Elf,
+        BinaryFormat::MachO => Container::MachO,
+        _ => return None,
+    };
+    let architecture = match object.architecture() {
+        object::Architecture::X86_64 => Architecture::X86_64,
+        object::Architecture::Aarch64 => Architecture::Aarch64,
+        _ => return None,
+    };
+    // A position-independent executable is of the kind `Dynamic` in ELF.
+    matches!(
+        object.kind(),
+        object::ObjectKind::Executable | object::ObjectKind::Dynamic
+    )
+    .then_some((container, architecture))
+}

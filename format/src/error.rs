@@ -1,0 +1,139 @@
+//! Why a file cannot be read as an encoderfile.
+
+use std::io;
+
+use crate::manifest::MANIFEST_LIMIT;
+use crate::{ArtifactKind, Digest, FORMAT_VERSION, WireError};
+
+/// Why a file cannot be read as an encoderfile. Offsets and lengths are bytes of the whole file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The system could not read.
+    #[error("cannot read bytes {offset}..{}", offset.saturating_add(*length))]
+    Read {
+        /// First byte.
+        offset: u64,
+        /// Number of bytes.
+        length: u64,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// Pipes, directories and devices have no last 32 bytes.
+    #[error("not a regular file: a file's end is read first, so it cannot come over a pipe")]
+    NotAFile,
+    /// No footer: a base binary without a model, a file that was cut, or another kind of file.
+    #[error("no encoderfile footer in its last 32 bytes")]
+    NoPayload,
+    /// A format of the future.
+    #[error("format version {found}, where this program reads version {FORMAT_VERSION}")]
+    FormatVersion {
+        /// The footer's version.
+        found: u32,
+    },
+    /// Flags that version 1 does not have.
+    #[error("footer flags {found:#x}, where version 1 has exactly 0x1 (the manifest is protobuf)")]
+    Flags {
+        /// The footer's flags.
+        found: u32,
+    },
+    /// The footer places the manifest outside of the file.
+    #[error(
+        "the footer places the manifest at byte {offset}, {length} bytes long, but only bytes 0..{end} can hold it"
+    )]
+    ManifestRange {
+        /// The footer's manifest offset.
+        offset: u64,
+        /// The footer's manifest length.
+        length: u64,
+        /// Where the footer starts.
+        end: u64,
+    },
+    /// The manifest is larger than any real one.
+    #[error("the footer says that the manifest has {length} bytes, the limit is {MANIFEST_LIMIT}")]
+    ManifestSize {
+        /// The footer's manifest length.
+        length: u64,
+    },
+    /// The manifest is not a protobuf message.
+    #[error("the manifest at byte {offset} is damaged")]
+    ManifestWire {
+        /// Where the manifest starts.
+        offset: u64,
+        /// What is wrong, and at which byte of the manifest.
+        #[source]
+        source: WireError,
+    },
+    /// The manifest is a protobuf message, but not this one.
+    #[error("the manifest at byte {offset} is damaged")]
+    ManifestDecode {
+        /// Where the manifest starts.
+        offset: u64,
+        /// The decoder's reason.
+        #[source]
+        source: prost::DecodeError,
+    },
+    /// A SHA-256 that has not 32 bytes.
+    #[error("the manifest's sha256 of {of} has {length} bytes instead of 32")]
+    DigestLength {
+        /// What it is the digest of.
+        of: String,
+        /// Its length.
+        length: usize,
+    },
+    /// An artifact lies outside of the room between manifest and footer.
+    #[error(
+        "{kind} claims {length} bytes from byte {offset}, but artifacts lie within bytes {}..{}", 
+        room.start, room.end
+    )]
+    ArtifactRange {
+        /// Which artifact.
+        kind: ArtifactKind,
+        /// Claimed start (saturated where it overflows).
+        offset: u64,
+        /// Claimed length.
+        length: u64,
+        /// Where artifacts may lie.
+        room: std::ops::Range<u64>,
+    },
+    /// Two artifacts share bytes.
+    #[error("{first} and {second} overlap at byte {offset}")]
+    ArtifactOverlap {
+        /// The artifact that starts first.
+        first: ArtifactKind,
+        /// The one that starts within it.
+        second: ArtifactKind,
+        /// Where the second starts.
+        offset: u64,
+    },
+    /// The file has no such artifact.
+    #[error("there is no {kind} in it")]
+    NoArtifact {
+        /// Which artifact.
+        kind: ArtifactKind,
+    },
+    /// An artifact's bytes are not those that were written.
+    #[error("{kind} (bytes {offset}..{}) is damaged: expected sha256 {expected}, found {found}", offset + length)]
+    ArtifactDigest {
+        /// Which artifact.
+        kind: ArtifactKind,
+        /// Its first byte.
+        offset: u64,
+        /// Its length.
+        length: u64,
+        /// What the manifest says.
+        expected: Digest,
+        /// What the bytes are.
+        found: Digest,
+    },
+    /// An artifact is intact, but its content is not what it should be.
+    #[error("{kind} cannot be read")]
+    ArtifactContent {
+        /// Which artifact.
+        kind: ArtifactKind,
+        /// The decoder's reason.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}

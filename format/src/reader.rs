@@ -1,0 +1,161 @@
+//! Opens an encoderfile.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::copy::hash_range;
+use crate::{Artifact, ArtifactKind, Digest, Error, Footer, MANIFEST_LIMIT, Manifest};
+
+/// An open encoderfile: footer and manifest are read and checked, artifacts are not yet.
+#[derive(Debug)]
+pub struct Encoderfile {
+    file: File,
+    length: u64,
+    footer: Footer,
+    manifest_bytes: Vec<u8>,
+    manifest: Manifest,
+}
+
+impl Encoderfile {
+    /// Reads footer and manifest and checks every offset and length against the real length of the file before
+    /// anything is allocated for it.
+    ///
+    /// # Errors
+    /// [`Error::NoPayload`] for a file without a footer, such as a base binary; else what is wrong and where.
+    pub fn open(file: File) -> Result<Self, Error> {
+        let metadata = file.metadata().map_err(|source| Error::Read {
+            offset: 0,
+            length: 0,
+            source,
+        })?;
+        if !metadata.is_file() {
+            return Err(Error::NotAFile);
+        }
+        let length = metadata.len();
+        let end = length.checked_sub(Footer::LENGTH).ok_or(Error::NoPayload)?;
+        let mut bytes = [0; 32];
+        read_at(&file, end, &mut bytes)?;
+        let footer = Footer::decode(&bytes)?;
+        if footer.manifest_length > MANIFEST_LIMIT {
+            return Err(Error::ManifestSize {
+                length: footer.manifest_length,
+            });
+        }
+        let manifest_end = footer.manifest_offset.checked_add(footer.manifest_length);
+        let Some(manifest_end) = manifest_end.filter(|&manifest_end| manifest_end <= end) else {
+            let (offset, length) = (footer.manifest_offset, footer.manifest_length);
+            return Err(Error::ManifestRange { offset, length, end });
+        };
+        let mut manifest_bytes = vec![0; to_usize(footer.manifest_length)];
+        read_at(&file, footer.manifest_offset, &mut manifest_bytes)?;
+        let manifest = Manifest::decode(&manifest_bytes, footer.manifest_offset, &(manifest_end..end))?;
+        Ok(Self {
+            file,
+            length,
+            footer,
+            manifest_bytes,
+            manifest,
+        })
+    }
+
+    /// The file itself.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Length of the whole file in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The footer.
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The manifest as it stands in the file.
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.manifest_bytes
+    }
+
+    /// Length in bytes of the base binary: all that stands before the manifest.
+    pub fn base_length(&self) -> u64 {
+        self.footer.manifest_offset
+    }
+
+    /// Where an artifact lies.
+    ///
+    /// # Errors
+    /// [`Error::NoArtifact`]
+    pub fn artifact(&self, kind: ArtifactKind) -> Result<&Artifact, Error> {
+        self.manifest.artifact(kind).ok_or(Error::NoArtifact { kind })
+    }
+
+    /// Reads an artifact into memory and verifies its digest.
+    ///
+    /// # Errors
+    /// [`Error::NoArtifact`], [`Error::Read`], [`Error::ArtifactDigest`]
+    pub fn read(&self, kind: ArtifactKind) -> Result<Vec<u8>, Error> {
+        let artifact = self.artifact(kind)?;
+        let mut bytes = vec![0; to_usize(artifact.length)];
+        read_at(&self.file, artifact.offset, &mut bytes)?;
+        check_digest(artifact, Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
+    /// Verifies an artifact's digest in constant memory.
+    ///
+    /// # Errors
+    /// [`Error::NoArtifact`], [`Error::Read`], [`Error::ArtifactDigest`]
+    pub fn check(&self, kind: ArtifactKind) -> Result<(), Error> {
+        let artifact = self.artifact(kind)?;
+        check_digest(artifact, self.hash(artifact.offset, artifact.length)?)
+    }
+
+    /// The digest of a byte range of the file.
+    pub(crate) fn hash(&self, offset: u64, length: u64) -> Result<Digest, Error> {
+        hash_range(&self.file, offset, length).map_err(|source| Error::Read {
+            offset,
+            length,
+            source,
+        })
+    }
+}
+
+pub(crate) fn check_digest(artifact: &Artifact, found: Digest) -> Result<(), Error> {
+    if found == artifact.sha256 {
+        return Ok(());
+    }
+    let &Artifact {
+        kind,
+        offset,
+        length,
+        sha256: expected,
+    } = artifact;
+    Err(Error::ArtifactDigest {
+        kind,
+        offset,
+        length,
+        expected,
+        found,
+    })
+}
+
+pub(crate) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
+    let length = buffer.len() as u64;
+    file.read_exact_at(buffer, offset).map_err(|source| Error::Read {
+        offset,
+        length,
+        source,
+    })
+}
+
+/// A length that was checked against a file's.
+fn to_usize(length: u64) -> usize {
+    usize::try_from(length).expect("all targets have 64-bit addresses")
+}

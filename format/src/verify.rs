@@ -1,0 +1,182 @@
+//! Checks every byte of a file that something vouches for.
+
+use std::fmt;
+
+use crate::reader::read_at;
+use crate::{ArtifactKind, Digest, Encoderfile, Error, manifest};
+
+/// What a [`Finding`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Subject {
+    /// The bytes before the manifest.
+    Base,
+    /// The manifest's own bytes.
+    Manifest,
+    /// The zero bytes between manifest, artifacts and footer.
+    Padding,
+    /// An artifact.
+    Artifact(ArtifactKind),
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base => f.pad("base"),
+            Self::Manifest => f.pad("manifest"),
+            Self::Padding => f.pad("padding"),
+            Self::Artifact(kind) => kind.fmt(f),
+        }
+    }
+}
+
+/// What was found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The bytes are those that the file vouches for.
+    Intact {
+        /// Their digest; none for padding.
+        sha256: Option<Digest>,
+    },
+    /// The file holds nothing to compare the bytes with (as those of encoderfile 0.7).
+    NotRecorded,
+    /// The bytes are others.
+    Damaged {
+        /// The digest that the file holds.
+        expected: Digest,
+        /// The digest of the bytes.
+        found: Digest,
+    },
+    /// A byte of the padding is not zero.
+    NotZero {
+        /// Which byte of the file.
+        offset: u64,
+    },
+}
+
+/// One line of the report of [`Encoderfile::verify`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub subject: Subject,
+    /// First byte in the file; of padding, the manifest's end.
+    pub offset: u64,
+    /// Length in bytes; of padding, all of it together.
+    pub length: u64,
+    /// What was found out.
+    pub outcome: Outcome,
+}
+
+impl Finding {
+    /// Whether the file is not what was written.
+    pub fn is_damage(&self) -> bool {
+        matches!(self.outcome, Outcome::Damaged { .. } | Outcome::NotZero { .. })
+    }
+}
+
+impl Encoderfile {
+    /// Hashes base, manifest and artifacts and looks at the padding, in constant memory.
+    ///
+    /// # Errors
+    /// Only where the file cannot be read; damage is a finding.
+    pub fn verify(&self) -> Result<Vec<Finding>, Error> {
+        let mut findings = vec![
+            self.verify_base()?,
+            self.verify_manifest(),
+            self.verify_padding()?,
+        ];
+        for artifact in &self.manifest().artifacts {
+            findings.push(Finding {
+                subject: Subject::Artifact(artifact.kind),
+                offset: artifact.offset,
+                length: artifact.length,
+                outcome: compare(artifact.sha256, self.hash(artifact.offset, artifact.length)?),
+            });
+        }
+        Ok(findings)
+    }
+
+    fn verify_base(&self) -> Result<Finding, Error> {
+        let length = self.base_length();
+        let outcome = match &self.manifest().base {
+            Some(base) => compare(base.sha256, self.hash(0, length)?),
+            None => Outcome::NotRecorded,
+        };
+        Ok(Finding {
+            subject: Subject::Base,
+            offset: 0,
+            length,
+            outcome,
+        })
+    }
+
+    fn verify_manifest(&self) -> Finding {
+        let outcome = match manifest::own_digests(self.manifest_bytes()) {
+            Some((recorded, found)) => compare(recorded, found),
+            // A writer that leaves its name also leaves the digest: a manifest that lost it was changed.
+            None if self.manifest().writer.is_some() => Outcome::Damaged {
+                expected: Digest::from([0; Digest::LENGTH]),
+                found: Digest::of(self.manifest_bytes()),
+            },
+            None => Outcome::NotRecorded,
+        };
+        let footer = self.footer();
+        let (offset, length) = (footer.manifest_offset, footer.manifest_length);
+        Finding {
+            subject: Subject::Manifest,
+            offset,
+            length,
+            outcome,
+        }
+    }
+
+    fn verify_padding(&self) -> Result<Finding, Error> {
+        let start = self.footer().manifest_offset + self.footer().manifest_length;
+        let footer_offset = self.length() - crate::Footer::LENGTH;
+        let starts = self
+            .manifest()
+            .artifacts
+            .iter()
+            .map(|artifact| artifact.offset)
+            .chain([footer_offset]);
+        let ends = [start]
+            .into_iter()
+            .chain(self.manifest().artifacts.iter().map(crate::Artifact::end));
+        let (mut length, mut outcome) = (0, Outcome::Intact { sha256: None });
+        for (gap_start, gap_end) in ends.zip(starts) {
+            length += gap_end - gap_start;
+            if let Some(offset) = self.first_nonzero(gap_start, gap_end)? {
+                outcome = Outcome::NotZero { offset };
+                break;
+            }
+        }
+        Ok(Finding {
+            subject: Subject::Padding,
+            offset: start,
+            length,
+            outcome,
+        })
+    }
+
+    fn first_nonzero(&self, mut start: u64, end: u64) -> Result<Option<u64>, Error> {
+        let mut buffer = [0; 4096];
+        while start < end {
+            let size = usize::try_from(end - start).map_or(buffer.len(), |left| left.min(buffer.len()));
+            read_at(self.file(), start, &mut buffer[..size])?;
+            if let Some(position) = buffer[..size].iter().position(|&byte| byte != 0) {
+                return Ok(Some(start + position as u64));
+            }
+            start += size as u64;
+        }
+        Ok(None)
+    }
+}
+
+fn compare(expected: Digest, found: Digest) -> Outcome {
+    if expected == found {
+        Outcome::Intact { sha256: Some(found) }
+    } else {
+        Outcome::Damaged { expected, found }
+    }
+}
