@@ -15,6 +15,7 @@ pub mod onnx;
 mod proto;
 mod reader;
 mod stamp;
+mod task;
 mod tokenizer;
 mod transform;
 mod verify;
@@ -34,6 +35,7 @@ pub use manifest::{
 pub use model_config::ModelConfig;
 pub use reader::Encoderfile;
 pub use stamp::Stamp;
+pub use task::{ModelInput, OutputKind, Signature, TaskError};
 pub use tokenizer::{TokenizerArtifact, TokenizerSettings};
 pub use transform::{Transform, TransformType};
 pub use verify::{Finding, Outcome, Subject};
