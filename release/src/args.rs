@@ -1,0 +1,136 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use encoderfile_registry::Target;
+use semver::Version;
+
+use crate::third_party::Program;
+
+/// Packs, indexes and signs a release of encoderfile base binaries.
+#[derive(Debug, Parser)]
+#[command(
+    name = "encoderfile-release",
+    version,
+    after_help = "A release, from the beginning:
+  encoderfile-release keygen --out ~/keys
+  encoderfile-release pack --target x86_64-unknown-linux-gnu --runtime target/release/encoderfile-runtime \\
+      --cli target/release/encoderfile --out dist/v0.1.0
+  encoderfile-release index --version 0.1.0 dist/v0.1.0
+  encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
+
+Exit codes: 0 done, 1 failed, 2 usage, 4 a check did not hold."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a key pair to sign releases with
+    ///
+    /// Writes `encoderfile.key` (secret, mode 0600) and `encoderfile.pub` in minisign's format; what is there is never
+    /// overwritten. With `ENCODERFILE_KEY_PASSWORD` set, the secret key is encrypted with it.
+    #[command(after_help = "Examples:
+  encoderfile-release keygen --out ~/keys
+  ENCODERFILE_KEY_PASSWORD=… encoderfile-release keygen --out ~/keys")]
+    Keygen {
+        /// Directory for the two files
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+
+    /// Pack a base binary, and the command line, into a release's archives
+    ///
+    /// Reads the base binary's stamp without running it, and refuses what is no base binary for the target. The same
+    /// files give the same archive: times are `SOURCE_DATE_EPOCH`, or 0 if that is not set.
+    #[command(after_help = "Examples:
+  encoderfile-release pack --target x86_64-unknown-linux-gnu --runtime target/release/encoderfile-runtime \\
+      --cli target/release/encoderfile --out dist/v0.1.0
+  encoderfile-release pack --target aarch64-apple-darwin --runtime ./encoderfile-runtime \\
+      --third-party THIRD_PARTY.md --out dist/v0.1.0")]
+    Pack(PackArguments),
+
+    /// Write base-index.json: what the archives of a directory hold
+    ///
+    /// Unpacks every base binary, compares its stamp with the version and measures the oldest system that it runs on;
+    /// a need for a newer glibc than 2.36 is an error, and so is any file that is not part of a release. The time of
+    /// publication is `SOURCE_DATE_EPOCH`, or now if that is not set.
+    #[command(after_help = "Examples:
+  encoderfile-release index --version 0.1.0 dist/v0.1.0
+  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) encoderfile-release index --version 0.1.0 dist/v0.1.0")]
+    Index {
+        /// Version of the release
+        #[arg(long, value_name = "VERSION")]
+        version: Version,
+        /// Directory of the archives
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+
+    /// Sign the index and the archives of a directory
+    ///
+    /// Checks first that the index describes the archives that are there. Writes a `.minisig` beside each file, verified
+    /// before it gets its name. Takes keys of `keygen` and of `minisign -G`, with or without (-W) a password, which is
+    /// read from `ENCODERFILE_KEY_PASSWORD`.
+    #[command(after_help = "Examples:
+  encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
+  minisign -V -p ~/keys/encoderfile.pub -m dist/v0.1.0/base-index.json")]
+    Sign {
+        /// Directory of the release
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Secret key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+
+    /// Write `THIRD_PARTY.md`: what a program is made of, and under which licences
+    #[command(after_help = "Examples:
+  encoderfile-release third-party --program encoderfile-runtime --target x86_64-unknown-linux-gnu
+  encoderfile-release third-party --program encoderfile --target aarch64-apple-darwin --out -")]
+    ThirdParty {
+        /// Program
+        #[arg(long, value_enum, value_name = "PROGRAM")]
+        program: Program,
+        /// Target triple
+        #[arg(long, value_name = "TARGET")]
+        target: Target,
+        /// File to write; `-` is standard output
+        #[arg(long, value_name = "FILE", default_value = "THIRD_PARTY.md")]
+        out: PathBuf,
+        /// Cargo.toml of the workspace, instead of the one around the current directory
+        #[arg(long, value_name = "FILE")]
+        manifest_path: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PackArguments {
+    /// Target triple
+    #[arg(long, value_name = "TARGET")]
+    pub(crate) target: Target,
+    /// The base binary
+    #[arg(long, value_name = "FILE")]
+    pub(crate) runtime: PathBuf,
+    /// The command line `encoderfile` for the same target
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cli: Option<PathBuf>,
+    /// Directory for the archives
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// The base binary's `THIRD_PARTY.md`, instead of generating it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) third_party: Option<PathBuf>,
+    /// The command line's `THIRD_PARTY.md`, instead of generating it
+    #[arg(long, value_name = "FILE", requires = "cli")]
+    pub(crate) cli_third_party: Option<PathBuf>,
+    /// Cargo.toml of the workspace, instead of the one around the current directory
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest_path: Option<PathBuf>,
+    /// zstd level; a low one is quick, for a release that only this machine sees
+    #[arg(long, value_name = "N", default_value_t = 19, value_parser = clap::value_parser!(i32).range(1..=22))]
+    pub(crate) level: i32,
+}

@@ -1,0 +1,238 @@
+//! What can go wrong, what a person is told about it, and the exit code.
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use encoderfile_format::BaseError;
+use encoderfile_registry::{Digest, INDEX_NAME, IndexError, Target};
+use semver::Version;
+
+use crate::floor::FloorError;
+use crate::keygen::PASSWORD_VARIABLE;
+
+/// Why a command stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    #[error("cannot {action} `{}`", .path.display())]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+
+    #[error("key file `{}` exists already", .path.display())]
+    KeyExists { path: PathBuf },
+    #[error("`{PASSWORD_VARIABLE}` is set but empty")]
+    EmptyPassword,
+    #[error("`{PASSWORD_VARIABLE}` is not UTF-8")]
+    PasswordNotText,
+    #[error("cannot make a key pair")]
+    GenerateKey { source: minisign::PError },
+    #[error("secret key `{}` is encrypted, and `{PASSWORD_VARIABLE}` is not set", .path.display())]
+    PasswordMissing { path: PathBuf },
+    #[error("cannot use secret key `{}`", .path.display())]
+    SecretKey { path: PathBuf, source: minisign::PError },
+    #[error("cannot sign `{}`", .path.display())]
+    Sign { path: PathBuf, source: minisign::PError },
+    #[error("the new signature of `{}` does not verify", .path.display())]
+    Unverified {
+        path: PathBuf,
+        source: minisign_verify::Error,
+    },
+
+    #[error("`{}` is not a base binary", .path.display())]
+    NotABaseBinary { path: PathBuf, source: BaseError },
+    #[error("`{}` is not an executable for `{target}`", .path.display())]
+    WrongPlatform {
+        path: PathBuf,
+        target: Target,
+        found: String,
+    },
+    #[error("base binary `{}` says of itself that it is for another target", .path.display())]
+    WrongTarget {
+        path: PathBuf,
+        expected: Target,
+        found: String,
+    },
+    #[error("base binary `{}` says of itself that it has another version", .path.display())]
+    WrongVersion {
+        path: PathBuf,
+        expected: Version,
+        found: String,
+    },
+    #[error("`{}` is a base binary, not the command line", .path.display())]
+    RuntimeAsCli { path: PathBuf },
+    #[error("cannot measure the oldest system that `{}` runs on", .path.display())]
+    Floor { path: PathBuf, source: FloorError },
+
+    #[error("`{}` is not a release archive", .path.display())]
+    Archive { path: PathBuf, reason: String },
+    #[error("`{}` holds no archive of a base binary", .directory.display())]
+    NoArchives { directory: PathBuf },
+    #[error("`{}` holds files that do not belong to a release", .directory.display())]
+    UnknownFiles { directory: PathBuf, names: Vec<String> },
+    #[error("`{}` has no base binary beside it", .path.display())]
+    CliWithoutRuntime { path: PathBuf, target: Target },
+
+    #[error("`{}` is not a valid index", .path.display())]
+    Index { path: PathBuf, source: IndexError },
+    #[error("`{}` is the index of another project's release", .path.display())]
+    IndexProject { path: PathBuf, found: String },
+    #[error("archive `{name}` of `{}` is not in its index", .directory.display())]
+    NotIndexed { directory: PathBuf, name: String },
+    #[error("archive `{name}` is in the index of `{}` but not there", .directory.display())]
+    Missing { directory: PathBuf, name: String },
+    #[error("archive `{}` does not match its index", .path.display())]
+    Mismatch {
+        path: PathBuf,
+        expected: (u64, Digest),
+        found: (u64, Digest),
+    },
+
+    #[error("cannot read the workspace's dependencies")]
+    Metadata { source: cargo_metadata::Error },
+    #[error("the workspace has no package `{name}`")]
+    NoPackage { name: String },
+    #[error("dependency `{name}` {version} has no licence")]
+    NoLicence { name: String, version: String },
+    #[error("the notices of ONNX Runtime {version} for `{target}` are not there")]
+    NoNotices {
+        version: String,
+        target: Target,
+        path: PathBuf,
+    },
+    #[error("cannot read the pinned ONNX Runtime version in `{}`", .path.display())]
+    Pins { path: PathBuf, source: toml::de::Error },
+
+    #[error("`SOURCE_DATE_EPOCH` is not a time: `{found}`")]
+    SourceDateEpoch { found: String },
+}
+
+impl Error {
+    /// For `map_err`: the same file operation may fail for many reasons, all of them told by the system.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// Labelled values that belong to the message.
+    pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
+        let pair = |expected: String, found: String| vec![("expected", expected), ("found", found)];
+        match self {
+            Self::WrongPlatform { found, .. } => vec![("found", found.clone())],
+            Self::WrongTarget { expected, found, .. } => pair(expected.to_string(), found.clone()),
+            Self::WrongVersion { expected, found, .. } => pair(expected.to_string(), found.clone()),
+            Self::Archive { reason, .. } => vec![("reason", reason.clone())],
+            Self::UnknownFiles { names, .. } => names.iter().map(|name| ("file", name.clone())).collect(),
+            Self::IndexProject { found, .. } => pair(encoderfile_registry::PROJECT.to_owned(), found.clone()),
+            Self::Mismatch { expected, found, .. } => {
+                let text = |(size, sha256): &(u64, Digest)| format!("{size} bytes, sha256 {sha256}");
+                pair(text(expected), text(found))
+            }
+            Self::NoNotices { path, .. } => vec![("expected", path.display().to_string())],
+            Self::SourceDateEpoch { .. } => {
+                vec![("expected", "seconds since 1970, such as 1767323045".to_owned())]
+            }
+            Self::Floor { source, .. } => source.details(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::KeyExists { .. } => "choose another directory; a key that has signed a release must not be lost".into(),
+            Self::EmptyPassword => format!("set {PASSWORD_VARIABLE} to a password, or unset it for a secret key without encryption"),
+            Self::PasswordMissing { .. } => format!("set {PASSWORD_VARIABLE} to the password of the key"),
+            Self::SecretKey { .. } => "a secret key is made by `encoderfile-release keygen` or `minisign -G`".into(),
+            Self::NotABaseBinary { .. } | Self::WrongTarget { .. } | Self::WrongPlatform { .. } => {
+                "a base binary is made by `cargo build -p encoderfile-runtime --release`, on its own platform or with \
+                 `--target`"
+                    .into()
+            }
+            Self::WrongVersion { .. } => "pack the base binaries of this version, or index them as theirs".into(),
+            Self::RuntimeAsCli { .. } => "give it as `--runtime`, and the `encoderfile` executable as `--cli`".into(),
+            Self::Floor { source, .. } => return source.hint(),
+            Self::Archive { .. } => "make it again with `encoderfile-release pack`".into(),
+            Self::NoArchives { .. } => "make them with `encoderfile-release pack --out` this directory".into(),
+            Self::UnknownFiles { .. } => "move them away: all of a release's files are published".into(),
+            Self::CliWithoutRuntime { target, .. } => {
+                format!("pack both: `encoderfile-release pack --target {target} --runtime FILE --cli FILE`")
+            }
+            Self::NotIndexed { .. } | Self::Missing { .. } | Self::Mismatch { .. } => format!(
+                "if the archives are as they should be, write {INDEX_NAME} again with `encoderfile-release index`"
+            ),
+            Self::Io { path, source, .. }
+                if source.kind() == io::ErrorKind::NotFound && path.ends_with(INDEX_NAME) =>
+            {
+                "make it with `encoderfile-release index --version VERSION` on this directory".into()
+            }
+            Self::Metadata { .. } => {
+                "run it inside the workspace or name its Cargo.toml with `--manifest-path`; or give the notices as a \
+                 file (`pack --third-party FILE`)"
+                    .into()
+            }
+            Self::NoLicence { .. } => "do without it, or ask its authors for a licence".into(),
+            Self::NoNotices { target, .. } => format!(
+                "`cargo build -p encoderfile-runtime --release --target {target}` fetches them; or give the notices \
+                 as a file (`pack --third-party FILE`)"
+            ),
+            _ => return None,
+        };
+        Some(hint)
+    }
+
+    /// 0 is done, 1 failed, 2 usage, 4 a check that did not hold.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::EmptyPassword | Self::PasswordNotText | Self::SourceDateEpoch { .. } => 2,
+            Self::Unverified { .. }
+            | Self::NotABaseBinary { .. }
+            | Self::WrongPlatform { .. }
+            | Self::WrongTarget { .. }
+            | Self::WrongVersion { .. }
+            | Self::RuntimeAsCli { .. }
+            | Self::Floor { .. }
+            | Self::Archive { .. }
+            | Self::UnknownFiles { .. }
+            | Self::CliWithoutRuntime { .. }
+            | Self::Index { .. }
+            | Self::IndexProject { .. }
+            | Self::NotIndexed { .. }
+            | Self::Missing { .. }
+            | Self::Mismatch { .. }
+            | Self::NoLicence { .. } => 4,
+            _ => 1,
+        }
+    }
+
+    /// The whole message: what, on what, why, and what to do next.
+    pub(crate) fn report(&self) -> String {
+        let mut report = format!("error: {self}\n");
+        let mut details = self.details();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            details.push(("cause", error.to_string().trim().replace('\n', "\n    ")));
+            source = error.source();
+        }
+        let width = details
+            .iter()
+            .map(|(label, _)| label.len())
+            .max()
+            .unwrap_or_default()
+            + 1;
+        for (label, value) in details {
+            let label = format!("{label}:");
+            let _ = writeln!(report, "  {label:width$} {value}");
+        }
+        if let Some(hint) = self.hint() {
+            let _ = writeln!(report, "hint: {hint}");
+        }
+        report
+    }
+}

@@ -1,0 +1,66 @@
+//! Whether a file is an executable for a target.
+
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+use std::path::Path;
+
+use encoderfile_format::{Stamp, inspect_base};
+use encoderfile_registry::{Architecture, ObjectFormat, Target};
+use object::{BinaryFormat, Object as _, ObjectKind};
+
+use crate::error::Error;
+
+/// Checks that `file` is a base binary for `target`, and returns its stamp. `path` is what messages call it.
+pub(crate) fn base_binary(file: &File, path: &Path, target: Target) -> Result<Stamp, Error> {
+    let facts = inspect_base(file).map_err(|source| Error::NotABaseBinary {
+        path: path.to_owned(),
+        source,
+    })?;
+    if facts.stamp.target != target.triple() {
+        return Err(Error::WrongTarget {
+            path: path.to_owned(),
+            expected: target,
+            found: facts.stamp.target,
+        });
+    }
+    Ok(facts.stamp)
+}
+
+/// The same for one that is in memory.
+pub(crate) fn base_binary_in(bytes: &[u8], path: &Path, target: Target) -> Result<Stamp, Error> {
+    let mut file = tempfile::tempfile().map_err(Error::io("unpack", path))?;
+    file.write_all(bytes)
+        .and_then(|()| file.rewind())
+        .map_err(Error::io("unpack", path))?;
+    base_binary(&file, path, target)
+}
+
+/// Checks that `bytes` are the command line for `target`: an executable, and not a base binary.
+pub(crate) fn command_line(bytes: &[u8], path: &Path, target: Target) -> Result<(), Error> {
+    let wrong = |found: String| Error::WrongPlatform {
+        path: path.to_owned(),
+        target,
+        found,
+    };
+    let object = object::File::parse(bytes).map_err(|error| wrong(error.to_string()))?;
+    let format = match target.object_format() {
+        ObjectFormat::Elf => BinaryFormat::Elf,
+        ObjectFormat::MachO => BinaryFormat::MachO,
+    };
+    let architecture = match target.architecture() {
+        Architecture::Aarch64 => object::Architecture::Aarch64,
+        Architecture::X86_64 => object::Architecture::X86_64,
+    };
+    // A position-independent executable is of the kind `Dynamic` in ELF.
+    let executable = matches!(object.kind(), ObjectKind::Executable | ObjectKind::Dynamic);
+    if object.format() != format || object.architecture() != architecture || !executable {
+        let (format, kind, architecture) = (object.format(), object.kind(), object.architecture());
+        return Err(wrong(format!("{format:?} {kind:?} for {architecture:?}")));
+    }
+    if Stamp::find(bytes).is_some() {
+        return Err(Error::RuntimeAsCli {
+            path: path.to_owned(),
+        });
+    }
+    Ok(())
+}

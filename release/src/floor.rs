@@ -1,0 +1,300 @@
+//! The oldest system that a base binary runs on, measured from what it asks of the loader.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use encoderfile_registry::{Floor, ObjectFormat, PlatformVersion, Target};
+use memchr::memmem;
+use object::macho::MachHeader64;
+use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
+use object::read::macho::{LoadCommandVariant, MachHeader as _};
+use object::{Endianness, elf, macho, pod};
+
+/// The newest glibc that a base binary may need: that of Debian bookworm.
+pub(crate) const GLIBC_CEILING: PlatformVersion = PlatformVersion::new(2, 36);
+
+/// What was measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MeasuredFloor {
+    /// The oldest system.
+    pub(crate) floor: Floor,
+    /// Which of the parts asks for it.
+    pub(crate) part: Part,
+    /// The symbols of that part which no older system has.
+    pub(crate) symbols: Vec<String>,
+    /// How many libraries are embedded in the executable.
+    pub(crate) libraries: usize,
+}
+
+/// A part of a base binary with demands of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The executable itself.
+    Executable,
+    /// A shared library in its bytes, from this one on.
+    Library(usize),
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Executable => f.write_str("the executable itself"),
+            Self::Library(offset) => write!(f, "the library embedded at byte {offset}"),
+        }
+    }
+}
+
+/// Why there is no floor.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum FloorError {
+    #[error("{part} cannot be read")]
+    Unreadable { part: Part, source: object::Error },
+    #[error("{part} has no section table that tells its symbol versions")]
+    NoSections { part: Part },
+    #[error("{part} needs symbol version `{version}`, which is no release of glibc")]
+    UnknownVersion {
+        part: Part,
+        version: String,
+        symbols: Vec<String>,
+    },
+    #[error("{part} needs glibc {version}, newer than {GLIBC_CEILING}")]
+    TooNew {
+        part: Part,
+        version: PlatformVersion,
+        symbols: Vec<String>,
+    },
+    #[error("it names no {0} version that it needs")]
+    None(&'static str),
+}
+
+impl FloorError {
+    pub(crate) fn details(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::TooNew { symbols, .. } | Self::UnknownVersion { symbols, .. } => {
+                symbols.iter().map(|symbol| ("symbol", symbol.clone())).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            Self::TooNew { .. } => Some("build it in `debian:bookworm`, as releases are".to_owned()),
+            Self::NoSections { .. } => Some("strip symbols, but not the section table".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Measures `binary`, an executable for `target`, and every library of the same architecture that is embedded in it.
+pub(crate) fn measure(binary: &[u8], target: Target) -> Result<MeasuredFloor, FloorError> {
+    let object_format = target.object_format();
+    let needs = match object_format {
+        ObjectFormat::Elf => glibc_need,
+        ObjectFormat::MachO => macos_need,
+    };
+    let mut highest: Option<(Part, Need)> = None;
+    let mut libraries = 0;
+    for part in std::iter::once(Part::Executable).chain(embedded_libraries(binary, object_format)) {
+        let start = match part {
+            Part::Executable => 0,
+            Part::Library(offset) => offset,
+        };
+        libraries += usize::from(start != 0);
+        let need = with_alignment(&binary[start..], |bytes| needs(bytes, part))?;
+        if let Some(need) = need
+            && highest
+                .as_ref()
+                .is_none_or(|(_, highest)| highest.version < need.version)
+        {
+            highest = Some((part, need));
+        }
+    }
+    let name = match object_format {
+        ObjectFormat::Elf => "glibc",
+        ObjectFormat::MachO => "macOS",
+    };
+    let (part, Need { version, symbols }) = highest.ok_or(FloorError::None(name))?;
+    let floor = match object_format {
+        ObjectFormat::Elf if version > GLIBC_CEILING => {
+            return Err(FloorError::TooNew {
+                part,
+                version,
+                symbols,
+            });
+        }
+        ObjectFormat::Elf => Floor::Glibc(version),
+        ObjectFormat::MachO => Floor::Macos(version),
+    };
+    Ok(MeasuredFloor {
+        floor,
+        part,
+        symbols,
+        libraries,
+    })
+}
+
+/// The newest version that something asks for, and the symbols that do.
+struct Need {
+    version: PlatformVersion,
+    symbols: Vec<String>,
+}
+
+/// Where shared libraries of the executable's own kind start inside it.
+fn embedded_libraries(binary: &[u8], object_format: ObjectFormat) -> impl Iterator<Item = Part> + '_ {
+    let magic: &[u8] = match object_format {
+        // With the class (64 bits), the byte order and the version, as the targets have them.
+        ObjectFormat::Elf => b"\x7fELF\x02\x01\x01",
+        ObjectFormat::MachO => b"\xcf\xfa\xed\xfe",
+    };
+    memmem::find_iter(binary, magic)
+        .filter(move |&start| start != 0 && is_library(&binary[start..], binary, object_format))
+        .map(Part::Library)
+}
+
+/// Whether the header at the start of `bytes` is that of a shared library for the processor of `executable`.
+fn is_library(bytes: &[u8], executable: &[u8], object_format: ObjectFormat) -> bool {
+    if bytes.len() < 64 {
+        return false;
+    }
+    match object_format {
+        // Type ET_DYN, the same machine, version 1, and a header of 64 bytes.
+        ObjectFormat::Elf => {
+            bytes[16..18] == [3, 0]
+                && bytes[18..20] == executable[18..20]
+                && bytes[20..24] == [1, 0, 0, 0]
+                && bytes[52..54] == [64, 0]
+        }
+        // The same processor, and type MH_DYLIB.
+        ObjectFormat::MachO => bytes[4..8] == executable[4..8] && bytes[12..16] == [6, 0, 0, 0],
+    }
+}
+
+/// Headers are read in place, which needs their alignment; an embedded library may start at any byte.
+fn with_alignment<T>(bytes: &[u8], read: impl FnOnce(&[u8]) -> T) -> T {
+    if bytes.as_ptr().align_offset(align_of::<u64>()) == 0 {
+        return read(bytes);
+    }
+    let mut words = vec![0u64; bytes.len().div_ceil(size_of::<u64>())];
+    let copy = &mut pod::bytes_of_slice_mut(&mut words)[..bytes.len()];
+    copy.copy_from_slice(bytes);
+    read(copy)
+}
+
+/// The newest glibc symbol version that the loader will insist on (`verneed`).
+fn glibc_need(bytes: &[u8], part: Part) -> Result<Option<Need>, FloorError> {
+    let unreadable = |source| FloorError::Unreadable { part, source };
+    let Some(versions) = needed_versions(bytes).map_err(unreadable)? else {
+        return Err(FloorError::NoSections { part });
+    };
+    let mut highest: Option<Need> = None;
+    for (name, symbols) in versions {
+        let Some(number) = name.strip_prefix("GLIBC_") else {
+            continue;
+        };
+        let version = match number {
+            // Not a symbol: a way of packing relocations that older loaders do not know.
+            "ABI_DT_RELR" => PlatformVersion::new(2, 36),
+            number => match number.parse() {
+                Ok(version) => version,
+                Err(_) => {
+                    return Err(FloorError::UnknownVersion {
+                        part,
+                        version: name,
+                        symbols,
+                    });
+                }
+            },
+        };
+        if highest.as_ref().is_none_or(|highest| highest.version < version) {
+            let symbols = if symbols.is_empty() { vec![name] } else { symbols };
+            highest = Some(Need { version, symbols });
+        }
+    }
+    Ok(highest)
+}
+
+/// Every version in `verneed` that is not optional, with the symbols that carry it. None where a table is missing.
+fn needed_versions(bytes: &[u8]) -> object::Result<Option<BTreeMap<String, Vec<String>>>> {
+    let header = elf::FileHeader64::<Endianness>::parse(bytes)?;
+    let endian = header.endian()?;
+    let sections = header.sections(endian, bytes)?;
+    let segments = header.program_headers(endian, bytes)?;
+    let is_dynamic = segments
+        .iter()
+        .any(|segment| segment.p_type.get(endian) == elf::PT_DYNAMIC);
+    if is_dynamic
+        && !sections
+            .iter()
+            .any(|section| section.sh_type(endian) == elf::SHT_DYNAMIC)
+    {
+        return Ok(None);
+    }
+    let mut versions = BTreeMap::new();
+    let Some((mut needs, link)) = sections.gnu_verneed(endian, bytes)? else {
+        return Ok(Some(versions));
+    };
+    let strings = sections.strings(endian, bytes, link)?;
+    let mut names = BTreeMap::new();
+    while let Some((_, mut entries)) = needs.next()? {
+        while let Some(entry) = entries.next()? {
+            let optional = entry.vna_flags.get(endian).contains(elf::VER_FLG_WEAK);
+            if !optional {
+                let name = String::from_utf8_lossy(entry.name(endian, strings)?).into_owned();
+                versions.entry(name.clone()).or_insert_with(Vec::new);
+                names.insert(entry.vna_other(endian).index(), name);
+            }
+        }
+    }
+    if let Some(table) = sections.versions(endian, bytes)? {
+        let symbols = sections.symbols(endian, bytes, elf::SHT_DYNSYM)?;
+        for (index, symbol) in symbols.enumerate() {
+            let version = table.version_index(endian, index).index();
+            if let Some(symbols_of_version) = names.get(&version).and_then(|name| versions.get_mut(name)) {
+                let name = symbol.name(endian, symbols.strings())?;
+                let version = &names[&version];
+                symbols_of_version.push(format!("{}@{version}", String::from_utf8_lossy(name)));
+            }
+        }
+    }
+    for symbols in versions.values_mut() {
+        symbols.sort();
+    }
+    Ok(Some(versions))
+}
+
+/// The deployment target.
+fn macos_need(bytes: &[u8], part: Part) -> Result<Option<Need>, FloorError> {
+    let version = deployment_target(bytes).map_err(|source| FloorError::Unreadable { part, source })?;
+    Ok(version.map(|version| Need {
+        version,
+        symbols: Vec::new(),
+    }))
+}
+
+fn deployment_target(bytes: &[u8]) -> object::Result<Option<PlatformVersion>> {
+    let header = MachHeader64::<Endianness>::parse(bytes, 0)?;
+    let endian = header.endian()?;
+    let mut commands = header.load_commands(endian, bytes, 0)?;
+    while let Some(command) = commands.next()? {
+        let version = match command.variant()? {
+            LoadCommandVariant::BuildVersion(build, _)
+                if build.platform.get(endian) == macho::PLATFORM_MACOS =>
+            {
+                build.minos.get(endian)
+            }
+            LoadCommandVariant::VersionMin(minimum) if command.cmd() == macho::LC_VERSION_MIN_MACOSX => {
+                minimum.version.get(endian)
+            }
+            _ => continue,
+        };
+        let version = version.0;
+        return Ok(Some(PlatformVersion {
+            major: version >> 16,
+            minor: version >> 8 & 0xff,
+            patch: version & 0xff,
+        }));
+    }
+    Ok(None)
+}
