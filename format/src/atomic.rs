@@ -17,6 +17,8 @@ fn folder(path: &Path) -> &Path {
 /// Creates a file beside `path`: a rename within one folder never crosses a file system. It is removed when dropped.
 pub(crate) fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // A name may have 255 bytes: 60 characters leave room for what is added, whatever they are.
+    let name: String = name.chars().take(60).collect();
     tempfile::Builder::new()
         .prefix(&format!(".{name}."))
         .suffix(".tmp")

@@ -1,7 +1,7 @@
 //! Copies and hashes byte ranges in constant memory.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc;
@@ -87,8 +87,8 @@ pub(crate) fn copy_hashed(
         let mut copied = 0;
         while copied < length {
             let wanted = (length - copied).min(CHUNK as u64);
-            // An error of `io::copy` does not say which side failed: the full disk is by far the likeliest.
-            let count = io::copy(&mut input.take(wanted), output).map_err(CopyError::Write)?;
+            let count =
+                io::copy(&mut input.take(wanted), output).map_err(|source| CopyError::new(input, source))?;
             if count == 0 {
                 return Err(CopyError::Shrunk {
                     expected: length,
@@ -111,10 +111,24 @@ pub(crate) fn copy_hashed(
 /// Why [`copy_hashed`] stopped.
 #[derive(Debug)]
 pub(crate) enum CopyError {
+    Read(io::Error),
     Write(io::Error),
     /// The input became shorter while it was read.
     Shrunk {
         expected: u64,
         found: u64,
     },
+}
+
+impl CopyError {
+    /// [`io::copy`] does not say which side failed: an input that cannot be read now could not be read then.
+    fn new(mut input: &File, source: io::Error) -> Self {
+        let read = input
+            .stream_position()
+            .and_then(|position| input.read_at(&mut [0], position));
+        match read {
+            Ok(_) => Self::Write(source),
+            Err(_) => Self::Read(source),
+        }
+    }
 }

@@ -74,6 +74,20 @@ pub enum Error {
         #[source]
         source: prost::DecodeError,
     },
+    /// More fields than any real manifest has.
+    #[error("the manifest at byte {offset} has more than {limit} fields")]
+    ManifestFields {
+        /// Where the manifest starts.
+        offset: u64,
+        /// The most that are read.
+        limit: usize,
+    },
+    /// A pooling mode of the future: leaving it out would give other vectors.
+    #[error("sentence pooling mode {number}, which this program does not know")]
+    PoolingMode {
+        /// Its number.
+        number: i32,
+    },
     /// A SHA-256 that has not 32 bytes.
     #[error("the manifest's sha256 of {of} has {length} bytes instead of 32")]
     DigestLength {
@@ -112,6 +126,16 @@ pub enum Error {
     NoArtifact {
         /// Which artifact.
         kind: ArtifactKind,
+    },
+    /// An artifact is too large to be read into memory.
+    #[error("{kind} has {length} bytes, of which at most {limit} are read into memory")]
+    ArtifactSize {
+        /// Which artifact.
+        kind: ArtifactKind,
+        /// Its length.
+        length: u64,
+        /// The most that is read.
+        limit: u64,
     },
     /// An artifact's bytes are not those that were written.
     #[error("{kind} (bytes {offset}..{}) is damaged: expected sha256 {expected}, found {found}", offset + length)]

@@ -13,10 +13,30 @@ use crate::{Artifact, ArtifactKind, Digest, Error, wire};
 /// Largest manifest that is read, in bytes.
 pub const MANIFEST_LIMIT: u64 = 16 << 20;
 
+/// Most fields that a manifest may have. A field of two bytes can become dozens in memory, and the largest models need a
+/// few hundred.
+const FIELD_LIMIT: usize = 4096;
+
+/// Field of the manifest that holds the pooling.
+const POOLING_FIELD: u32 = 6;
 /// Field of the manifest that holds its own digest.
 const DIGEST_FIELD: u32 = 49;
 /// The fields that `proto::EncoderfileManifest` has.
-const KNOWN_FIELDS: [u32; 13] = [1, 2, 3, 4, 5, 6, 7, DIGEST_FIELD, 100, 110, 120, 130, 140];
+const KNOWN_FIELDS: [u32; 13] = [
+    1,
+    2,
+    3,
+    4,
+    5,
+    POOLING_FIELD,
+    7,
+    DIGEST_FIELD,
+    100,
+    110,
+    120,
+    130,
+    140,
+];
 /// Fields from here on are artifacts.
 const FIRST_ARTIFACT_FIELD: u32 = 100;
 
@@ -136,6 +156,13 @@ impl PoolingMode {
             Self::LastToken => Mode::LastToken,
         }
     }
+
+    fn from_number(number: i32) -> Result<Self, Error> {
+        Self::ALL
+            .into_iter()
+            .find(|mode| mode.proto() as i32 == number)
+            .ok_or(Error::PoolingMode { number })
+    }
 }
 
 /// From token vectors `[tokens, hidden]` to one vector `[modes × hidden]`.
@@ -230,14 +257,13 @@ impl Manifest {
 
     /// Encodes the manifest for a file in which it starts at `offset`, its own digest still zero: [`seal`] comes last.
     pub(crate) fn encode(&self, offset: u64) -> Vec<u8> {
-        let artifact = |kind| {
-            self.artifact(kind).map(|artifact| proto::Artifact {
-                offset: artifact.offset - offset,
-                length: artifact.length,
-                sha256: artifact.sha256.as_bytes().to_vec(),
-            })
+        let place = |artifact: &Artifact| proto::Artifact {
+            offset: artifact.offset - offset,
+            length: artifact.length,
+            sha256: artifact.sha256.as_bytes().to_vec(),
         };
-        proto::EncoderfileManifest {
+        let artifact = |kind| self.artifact(kind).map(place);
+        let mut encoded = proto::EncoderfileManifest {
             model_type: self.model_type.number(),
             name: self.name.clone(),
             version: self.version.clone(),
@@ -274,11 +300,26 @@ impl Manifest {
             tokenizer: artifact(ArtifactKind::Tokenizer),
             image_preprocessor: artifact(ArtifactKind::ImagePreprocessor),
         }
-        .encode_to_vec()
+        .encode_to_vec();
+        let mut others: Vec<_> = self
+            .artifacts
+            .iter()
+            .filter(|artifact| matches!(artifact.kind, ArtifactKind::Other(_)))
+            .collect();
+        others.sort_by_key(|artifact| artifact.kind.number());
+        for artifact in others {
+            wire::put_bytes(
+                &mut encoded,
+                artifact.kind.number(),
+                &place(artifact).encode_to_vec(),
+            );
+        }
+        encoded
     }
 
     /// Decodes the manifest that starts at byte `offset` of a file. `room` is where artifacts may lie.
     pub(crate) fn decode(bytes: &[u8], offset: u64, room: &Range<u64>) -> Result<Self, Error> {
+        check_fields(bytes, offset)?;
         let message = proto::EncoderfileManifest::decode(bytes)
             .map_err(|source| Error::ManifestDecode { offset, source })?;
         let mut artifacts = Vec::new();
@@ -345,17 +386,12 @@ impl Manifest {
                 sha256,
             })
         });
-        let sentence_pooling = message.sentence_pooling.map(|pooling| SentencePooling {
-            modes: pooling
-                .modes
-                .iter()
-                .filter_map(|&number| {
-                    PoolingMode::ALL
-                        .into_iter()
-                        .find(|mode| mode.proto() as i32 == number)
-                })
-                .collect(),
-            normalize: pooling.normalize,
+        let sentence_pooling = message.sentence_pooling.map(|pooling| {
+            let modes = pooling.modes.into_iter().map(PoolingMode::from_number);
+            Ok::<_, Error>(SentencePooling {
+                modes: modes.collect::<Result<_, _>>()?,
+                normalize: pooling.normalize,
+            })
         });
         Ok(Self {
             model_type: ModelType::from_number(message.model_type),
@@ -366,12 +402,41 @@ impl Manifest {
                 name: tool.name,
                 version: tool.version,
             }),
-            sentence_pooling,
+            sentence_pooling: sentence_pooling.transpose()?,
             sources: sources.collect::<Result<_, _>>()?,
             artifacts,
             unknown_fields,
         })
     }
+}
+
+/// Walks an encoded manifest before anything is allocated for what is in it.
+pub(crate) fn check_fields(bytes: &[u8], offset: u64) -> Result<(), Error> {
+    let mut count = 0;
+    for field in wire::fields(bytes, 0..bytes.len()) {
+        let field = field.map_err(|source| Error::ManifestWire { offset, source })?;
+        // Packed modes have no tags: each byte can be one.
+        count += if field.number == POOLING_FIELD {
+            field.span.len()
+        } else {
+            1
+        };
+        if count > FIELD_LIMIT {
+            return Err(Error::ManifestFields {
+                offset,
+                limit: FIELD_LIMIT,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Whether an artifact that this version does not know may have this field number.
+pub(crate) fn is_free_number(number: u32) -> bool {
+    // Protobuf keeps 19000 to 19999 for itself.
+    (FIRST_ARTIFACT_FIELD..=wire::LAST_FIELD).contains(&number)
+        && !KNOWN_FIELDS.contains(&number)
+        && !(19000..20000).contains(&number)
 }
 
 fn digest(bytes: &[u8], of: &str) -> Result<Digest, Error> {

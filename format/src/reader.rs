@@ -6,6 +6,10 @@ use std::os::unix::fs::FileExt;
 use crate::copy::hash_range;
 use crate::{Artifact, ArtifactKind, Digest, Error, Footer, MANIFEST_LIMIT, Manifest};
 
+/// The most of an artifact that [`Encoderfile::read`] takes into memory: several times the largest tokenizers. A sparse
+/// file can claim any length without holding it.
+const READ_LIMIT: u64 = 256 << 20;
+
 /// An open encoderfile: footer and manifest are read and checked, artifacts are not yet.
 #[derive(Debug)]
 pub struct Encoderfile {
@@ -99,9 +103,17 @@ impl Encoderfile {
     /// Reads an artifact into memory and verifies its digest.
     ///
     /// # Errors
-    /// [`Error::NoArtifact`], [`Error::Read`], [`Error::ArtifactDigest`]
+    /// [`Error::NoArtifact`], [`Error::Read`], [`Error::ArtifactDigest`]; [`Error::ArtifactSize`] for more than 256 MiB,
+    /// unless it is the weights.
     pub fn read(&self, kind: ArtifactKind) -> Result<Vec<u8>, Error> {
         let artifact = self.artifact(kind)?;
+        if kind != ArtifactKind::Weights && artifact.length > READ_LIMIT {
+            return Err(Error::ArtifactSize {
+                kind,
+                length: artifact.length,
+                limit: READ_LIMIT,
+            });
+        }
         let mut bytes = vec![0; to_usize(artifact.length)];
         read_at(&self.file, artifact.offset, &mut bytes)?;
         check_digest(artifact, Digest::of(&bytes))?;

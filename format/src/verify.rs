@@ -143,12 +143,14 @@ impl Encoderfile {
         let ends = [start]
             .into_iter()
             .chain(self.manifest().artifacts.iter().map(crate::Artifact::end));
-        let (mut length, mut outcome) = (0, Outcome::Intact { sha256: None });
+        let clean = Outcome::Intact { sha256: None };
+        let (mut length, mut outcome) = (0, clean.clone());
         for (gap_start, gap_end) in ends.zip(starts) {
             length += gap_end - gap_start;
-            if let Some(offset) = self.first_nonzero(gap_start, gap_end)? {
+            if outcome == clean
+                && let Some(offset) = self.first_nonzero(gap_start, gap_end)?
+            {
                 outcome = Outcome::NotZero { offset };
-                break;
             }
         }
         Ok(Finding {

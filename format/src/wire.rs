@@ -4,6 +4,9 @@
 
 use std::ops::Range;
 
+/// The largest field number that protobuf has.
+pub(crate) const LAST_FIELD: u32 = 0x1fff_ffff;
+
 /// Why bytes are not a protobuf message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -145,7 +148,7 @@ impl Fields<'_> {
         let start = self.position;
         let tag = self.varint()?;
         let number = u32::try_from(tag >> 3).unwrap_or(0);
-        if number == 0 || number > 0x1fff_ffff {
+        if number == 0 || number > LAST_FIELD {
             return Err(WireError::Tag { offset: start });
         }
         let value = match tag & 7 {
@@ -253,10 +256,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_walked_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            for field in fields(&bytes, 0..bytes.len()) {
-                if let Ok(field) = field {
-                    prop_assert!(field.span.end <= bytes.len());
-                }
+            for field in fields(&bytes, 0..bytes.len()).flatten() {
+                prop_assert!(field.span.end <= bytes.len());
             }
         }
 

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic::{Pending, create_beside, is_same_file};
 use crate::copy::{CopyError, copy_hashed};
-use crate::manifest::seal;
+use crate::manifest::{check_fields, is_free_number, seal};
 use crate::reader::check_digest;
 use crate::{
-    Artifact, ArtifactKind, BaseProvenance, Digest, Encoderfile, Error, Footer, Layout, Manifest, ModelType,
-    SentencePooling, SourceFile, Tool,
+    Artifact, ArtifactKind, BaseProvenance, Digest, Encoderfile, Error, Footer, Layout, MANIFEST_LIMIT,
+    Manifest, ModelType, SentencePooling, SourceFile, Tool,
 };
 
 /// The base binary that a file is to start with.
@@ -82,6 +82,12 @@ pub enum WriteError {
         /// The output.
         path: PathBuf,
     },
+    /// A device, a pipe or a socket stands in the output's place. Renaming would replace it.
+    #[error("the output `{}` exists and is not a regular file", path.display())]
+    OutputIsSpecial {
+        /// The output.
+        path: PathBuf,
+    },
     /// The output's folder is missing, full or read-only.
     #[error("cannot write `{}`", path.display())]
     Output {
@@ -116,6 +122,21 @@ pub enum WriteError {
         /// Which artifact.
         kind: ArtifactKind,
     },
+    /// Two artifacts of one kind.
+    #[error("there is more than one {kind}")]
+    SeveralArtifacts {
+        /// Which artifact.
+        kind: ArtifactKind,
+    },
+    /// A number that is no artifact's, or that of an artifact with a name.
+    #[error("an artifact cannot have the number {number}")]
+    ArtifactNumber {
+        /// The field number.
+        number: u32,
+    },
+    /// Names, sources or artifacts go beyond what a reader accepts.
+    #[error("no reader would accept the manifest")]
+    Manifest(#[source] Error),
     /// The file would have more bytes than an offset can count.
     #[error("the file would be larger than 2^64 bytes")]
     TooLarge,
@@ -187,12 +208,27 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
         if length == 0 {
             return Err(WriteError::EmptyArtifact { kind: *kind });
         }
+        if lengths.iter().any(|(other, _)| other == kind) {
+            return Err(WriteError::SeveralArtifacts { kind: *kind });
+        }
+        if let ArtifactKind::Other(number) = *kind
+            && !is_free_number(number)
+        {
+            return Err(WriteError::ArtifactNumber { number });
+        }
         lengths.push((*kind, length));
     }
 
     // All numbers that are not known yet have a fixed size on the wire, so a manifest with wrong ones has the right size.
     let mut manifest = unplaced_manifest(base, payload, &lengths);
-    let manifest_length = manifest.encode(0).len() as u64;
+    let encoded = manifest.encode(0);
+    let manifest_length = encoded.len() as u64;
+    if manifest_length > MANIFEST_LIMIT {
+        return Err(WriteError::Manifest(Error::ManifestSize {
+            length: manifest_length,
+        }));
+    }
+    check_fields(&encoded, base_length).map_err(WriteError::Manifest)?;
     let layout = Layout::new(base_length, manifest_length, &lengths).ok_or(WriteError::TooLarge)?;
 
     let mut temporary = create_beside(output).map_err(|source| output_error(output, source))?;
@@ -299,23 +335,40 @@ fn input_length(path: &Path, file: &File) -> Result<u64, WriteError> {
         path: path.to_owned(),
         source,
     })?;
+    if !metadata.is_file() {
+        return Err(WriteError::Input {
+            path: path.to_owned(),
+            source: io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"),
+        });
+    }
     Ok(metadata.len())
 }
 
 fn check_output(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<(), WriteError> {
-    let Ok(existing) = fs::metadata(output) else {
-        return Ok(());
-    };
-    if existing.is_dir() {
-        return Err(WriteError::OutputIsFolder {
-            path: output.to_owned(),
-        });
-    }
     let files = payload.artifacts.iter().filter_map(|(_, content)| match content {
         Content::File { path, file } => Some((path.as_path(), file)),
         Content::Bytes(_) => None,
     });
-    for (path, file) in files.chain([(base.path, base.file)]) {
+    check_output_against(output, files.chain([(base.path, base.file)]))
+}
+
+/// Checks that renaming a file to `output` destroys nothing but a file, and none of the inputs.
+fn check_output_against<'a>(
+    output: &Path,
+    inputs: impl Iterator<Item = (&'a Path, &'a File)>,
+) -> Result<(), WriteError> {
+    // What cannot be looked at either does not exist or fails when the temporary file is made.
+    let Ok(existing) = fs::metadata(output) else {
+        return Ok(());
+    };
+    let path = || output.to_owned();
+    if existing.is_dir() {
+        return Err(WriteError::OutputIsFolder { path: path() });
+    }
+    if !existing.is_file() {
+        return Err(WriteError::OutputIsSpecial { path: path() });
+    }
+    for (path, file) in inputs {
         let input = file.metadata().map_err(|source| WriteError::Input {
             path: path.to_owned(),
             source,
@@ -368,6 +421,10 @@ impl Writer<'_> {
             source,
         })?;
         let digest = copy_hashed(input, length, self.file, self.position).map_err(|error| match error {
+            CopyError::Read(source) => WriteError::Input {
+                path: path.to_owned(),
+                source,
+            },
             CopyError::Write(source) => output_error(self.output, source),
             CopyError::Shrunk { expected, found } => WriteError::InputChanged {
                 path: path.to_owned(),
@@ -385,9 +442,12 @@ impl Encoderfile {
     /// not at all.
     ///
     /// # Errors
-    /// [`WriteError::Extract`] as [`Encoderfile::check`] would say it, [`WriteError::Output`] where it cannot be written.
+    /// [`WriteError::Extract`] as [`Encoderfile::check`] would say it, [`WriteError::Output`] where it cannot be written,
+    /// [`WriteError::OutputIsInput`] where it is this very file.
     pub fn extract(&self, kind: ArtifactKind, output: &Path) -> Result<(), WriteError> {
         let artifact = self.artifact(kind)?;
+        // An open file has no name of its own; whatever it was opened by, it is the output's.
+        check_output_against(output, [(output, self.file())].into_iter())?;
         let &Artifact { offset, length, .. } = artifact;
         let mut temporary = create_beside(output).map_err(|source| output_error(output, source))?;
         self.file()
@@ -399,6 +459,12 @@ impl Encoderfile {
             })?;
         let file = temporary.as_file_mut();
         let digest = copy_hashed(self.file(), length, file, 0).map_err(|error| match error {
+            CopyError::Read(source) => Error::Read {
+                offset,
+                length,
+                source,
+            }
+            .into(),
             CopyError::Write(source) => output_error(output, source),
             CopyError::Shrunk { .. } => Error::Read {
                 offset,
