@@ -82,6 +82,9 @@ def _prepare_locked(directory: Path, log: IO[str] | None) -> Environment:
         shutil.rmtree(directory, ignore_errors=True)
         install = ["--disable-pip-version-check", "install", "--no-input", "--only-binary", ":all:"]
         install += ["--no-deps", "-r", str(REQUIREMENTS)]
+        if log is None:
+            install.append("--quiet")
+            print(f"installing the packages of {REQUIREMENTS.name} into {directory}", file=sys.stderr)
         if _run([sys.executable, "-m", "venv", str(directory)], log):
             _require([str(directory / "bin" / "python"), "-m", "pip", *install], log)
         else:
