@@ -77,6 +77,7 @@ class TestModel:
     name: str
     task: str
     inputs: tuple[str, ...] = DEFAULT_INPUTS
+    tokenizer_limit: int | None = POSITIONS  # in tokenizer.json
 
     @property
     def labels(self) -> list[str]:
@@ -100,11 +101,12 @@ class TestModel:
 
 TEST_MODELS = [
     TestModel("embedding", "embedding"),
-    TestModel("sentence_embedding", "sentence_embedding"),
+    TestModel("sentence_embedding", "sentence_embedding", tokenizer_limit=TOKENIZER_LIMIT),
     TestModel("sequence_classification", "sequence_classification"),
     TestModel("token_classification", "token_classification"),
-    # An export without the input that many models do not have.
-    TestModel("no_token_type_ids", "sequence_classification", (INPUT_IDS, ATTENTION_MASK)),
+    # An export without the input that many models do not have; and, as most models on the Hub, without a truncation in
+    # tokenizer.json: the limit is the one of tokenizer_config.json.
+    TestModel("no_token_type_ids", "sequence_classification", (INPUT_IDS, ATTENTION_MASK), tokenizer_limit=None),
     # Binding inputs by position would feed this one swapped tensors.
     TestModel("reordered_inputs", "embedding", (TOKEN_TYPE_IDS, ATTENTION_MASK, INPUT_IDS)),
 ]
@@ -119,7 +121,7 @@ def vocabulary() -> dict[str, int]:
     return {token: index for index, token in enumerate(dict.fromkeys(tokens))}
 
 
-def make_tokenizer(vocab: dict[str, int], limit: int, padded: bool) -> Tokenizer:
+def make_tokenizer(vocab: dict[str, int], limit: int | None, padding: int | None) -> Tokenizer:
     """A lower-casing WordPiece tokenizer as BERT has it, with the truncation and padding that end up in its file."""
     tokenizer = Tokenizer(models.WordPiece(vocab, unk_token=SPECIAL_TOKENS["unk"], max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -132,9 +134,10 @@ def make_tokenizer(vocab: dict[str, int], limit: int, padded: bool) -> Tokenizer
         special_tokens=[(cls, vocab[cls]), (sep, vocab[sep])],
     )
     tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in SPECIAL_TOKENS.values()])
-    tokenizer.enable_truncation(limit)
-    if padded:
-        tokenizer.enable_padding(length=limit, pad_id=vocab[pad], pad_token=pad)
+    if limit is not None:
+        tokenizer.enable_truncation(limit)
+    if padding is not None:
+        tokenizer.enable_padding(length=padding, pad_id=vocab[pad], pad_token=pad)
     return tokenizer
 
 
@@ -230,8 +233,8 @@ def write_folder(model: TestModel, folder: Path) -> None:
 
     is_sentence_model = model.task == "sentence_embedding"
     # Like all-MiniLM-L6-v2, the sentence model has a fixed padding in tokenizer.json that nobody applies.
-    limit = TOKENIZER_LIMIT if is_sentence_model else POSITIONS
-    tokenizer = make_tokenizer(vocab, limit, padded=is_sentence_model)
+    padding = model.tokenizer_limit if is_sentence_model else None
+    tokenizer = make_tokenizer(vocab, model.tokenizer_limit, padding)
     (folder / "tokenizer.json").write_text(tokenizer.to_str(pretty=True) + "\n", encoding="utf-8")
     special_tokens = {f"{kind}_token": token for kind, token in SPECIAL_TOKENS.items()}
     write_json(folder / "special_tokens_map.json", special_tokens)

@@ -32,15 +32,20 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def length_limit(folder: Path) -> int | None:
     """Tokens that a text is cut to, special ones included.
 
-    The sentence-transformers files win over tokenizer.json, as they do in Python.
+    The first of: sentence-transformers' file, which wins in Python too; tokenizer.json; tokenizer_config.json, from which
+    `transformers` takes it.
     """
-    sentence_transformers = folder / "sentence_bert_config.json"
-    if sentence_transformers.exists():
-        limit = json.loads(sentence_transformers.read_text(encoding="utf-8")).get("max_seq_length")
-        if limit is not None:
-            return int(limit)
-    truncation = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["truncation"]
-    return truncation and int(truncation["max_length"])
+
+    def read(name: str) -> dict[str, Any]:
+        path = folder / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    limits = [
+        read("sentence_bert_config.json").get("max_seq_length"),
+        (read("tokenizer.json").get("truncation") or {}).get("max_length"),
+        read("tokenizer_config.json").get("model_max_length"),
+    ]
+    return next((int(limit) for limit in limits if limit is not None), None)
 
 
 class Reference:
