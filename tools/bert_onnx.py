@@ -7,8 +7,9 @@ the name that it has in PyTorch. Shapes in the comments: B texts, S tokens, H hi
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,7 +21,7 @@ INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS = "input_ids", "attention_mask", "toke
 DEFAULT_INPUTS = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
 
 # What a masked position gets instead of its attention score: the lowest finite float32, as `transformers` has it.
-MASKED_SCORE = np.finfo(np.float32).min
+MASKED_SCORE = float(np.finfo(np.float32).min)
 
 
 @dataclass(frozen=True)

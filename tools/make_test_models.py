@@ -259,8 +259,8 @@ def numeric_differences(expected: Any, found: Any, path: str) -> list[str]:
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
         return [d for key in expected for d in numeric_differences(expected[key], found[key], f"{path}.{key}")]
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        pairs = enumerate(zip(expected, found))
-        return [d for index, pair in pairs for d in numeric_differences(*pair, f"{path}[{index}]")]
+        pairs = zip(range(len(expected)), expected, found)
+        return [d for index, old, new in pairs for d in numeric_differences(old, new, f"{path}[{index}]")]
     if isinstance(expected, float) and isinstance(found, float):
         equal = math.isclose(expected, found, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     else:

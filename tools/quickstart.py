@@ -23,9 +23,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any
 
 import with_requirements
 from with_requirements import REPOSITORY, Environment
@@ -109,7 +110,7 @@ class Console:
             last = next((line.strip() for line in reversed(lines) if line.strip()), "")
             text = f"{time.monotonic() - began:.0f} s  {last}"
             width = shutil.get_terminal_size().columns - len(heading) - 1
-            print(f"\r\x1b[K{heading}{self.styled(text[:max(width, 0)], '2')}", end="", flush=True)
+            print(f"\r\x1b[K{heading}{self.styled(text[: max(width, 0)], '2')}", end="", flush=True)
         print(f"\r\x1b[K{heading}", end="", flush=True)
 
     def step_log(self) -> str:

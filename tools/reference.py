@@ -32,8 +32,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def length_limit(folder: Path) -> int | None:
     """Tokens that a text is cut to, special ones included.
 
-    The first of: sentence-transformers' file, which wins in Python too; tokenizer.json; tokenizer_config.json, from which
-    `transformers` takes it.
+    The first of: sentence-transformers' file, which wins in Python too; tokenizer.json; tokenizer_config.json, which
+    `transformers` reads.
     """
 
     def read(name: str) -> dict[str, Any]:
