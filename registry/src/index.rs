@@ -211,7 +211,7 @@ pub enum IndexError {
         size: u64,
     },
     /// Not JSON, or not of this form.
-    #[error("index is not a valid document: {source}")]
+    #[error("index is not a valid document")]
     Json {
         /// Where and why.
         #[from]

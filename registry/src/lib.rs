@@ -1,13 +1,74 @@
-//! Base binaries for encoderfiles: which file, for which target, from which release, proven by which signature.
+//! Base binaries for encoderfiles: which file, for which target, from which release, proven by which signature, kept in
+//! which cache.
+//!
+//! A *release* is a signed [`BaseIndex`] and one archive per [`Target`]. It comes from a [`Source`] (GitHub, a mirror, a
+//! directory), which is never trusted: only what one of the [`TrustedKeys`] signed counts. [`Registry`] puts base binaries
+//! into the cache and finds them there:
+//!
+//! | | network | bytes hashed | for |
+//! |---|---|---|---|
+//! | [`Registry::locate`] | never | no | `base path` (then [`BaseBinary::verify`]) |
+//! | [`Registry::ensure`] | if it is not cached | no: the caller hashes while copying | `build` |
+//! | [`Registry::fetch`] | if it is not cached, or damaged | yes | `base fetch` |
+//! | [`Registry::list_cached`] | never | no | `base list` |
+//! | [`Registry::verify`] | never | yes | `base verify` |
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), encoderfile_registry::Error> {
+//! use encoderfile_registry::{GitHubConfig, Host, Registry, RegistryConfig, Source, Target, TrustedKeys};
+//!
+//! let mut keys = TrustedKeys::compiled_in()?;
+//! keys.add("release-key.pub")?; // a file, or the base64 key itself
+//! let source = Source::github(&GitHubConfig::default())?; // or Source::parse("https://…" or "./dist", false)?
+//! let mut config = RegistryConfig::new("/home/me/.cache/encoderfile".into(), source, keys);
+//! config.offline = false; // true for --no-download and --offline
+//! let registry = Registry::new(config);
+//!
+//! let version = semver::Version::new(0, 1, 0);
+//! let host = Host::detect()?;
+//! let base = registry.ensure(host.target, &version, Some(&host), &()).await?;
+//! // Copy `base.path`, hash on the way; `base` holds the shared lock until it is dropped. On a mismatch:
+//! // return Err(base.quarantine(found));
+//!
+//! let fetched = registry.fetch(Target::Aarch64AppleDarwin, &version, false, &()).await?;
+//! println!("{} (cached: {})", fetched.base.path.display(), fetched.was_cached);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Futures need a Tokio runtime with time and I/O enabled; a current-thread one is enough. Errors carry their
+//! [exit code](Error::exit_code) and [hint](Error::hint); their reasons are the `source()` chain. What happens meanwhile is
+//! told to a [`Progress`].
 
+mod archive;
+mod cache;
 mod digest;
+mod download;
+mod error;
+mod host;
 mod index;
+mod install;
+mod lock;
+mod partial;
+mod progress;
+mod resolve;
+mod source;
 mod target;
+mod trust;
 
+pub use archive::MAX_WINDOW_LOG;
+pub use cache::EntryId;
 pub use digest::{Digest, InvalidDigest};
+pub use download::NetworkConfig;
+pub use error::{Error, Result, fetch_command};
+pub use host::{Host, Platform};
 pub use index::{
     ArchiveFile, BaseIndex, BinaryFile, Floor, INDEX_NAME, IndexError, InvalidPlatformVersion,
     MAX_INDEX_SIZE, PROJECT, PlatformVersion, RUNTIME_MEMBER, SCHEMA, SIGNATURE_SUFFIX, TargetEntry,
     archive_trusted_comment, cli_archive_name, runtime_archive_name, trusted_comment,
 };
+pub use progress::Progress;
+pub use resolve::{BaseBinary, CachedEntry, Fetched, Registry, RegistryConfig};
+pub use source::{DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, Location, Source, SourceError};
 pub use target::{Architecture, ObjectFormat, Target, UnknownTarget};
+pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, TrustError, TrustedKey, TrustedKeys};

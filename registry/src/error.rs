@@ -1,0 +1,307 @@
+//! What can go wrong, with the exit code and the advice that belong to it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use semver::Version;
+
+use crate::digest::Digest;
+use crate::host::Platform;
+use crate::index::Floor;
+use crate::source::SourceError;
+use crate::target::{Target, UnknownTarget};
+use crate::trust::{KeyError, TrustError};
+
+/// Why a base binary cannot be had.
+///
+/// `Display` is one error's own message; the reasons below it are its [`source`](std::error::Error::source) chain. What to
+/// do next is [`hint`](Self::hint). Locations are shown without passwords.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A target without base binaries.
+    #[error(transparent)]
+    UnknownTarget(#[from] UnknownTarget),
+    /// A source that cannot be used.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A trusted key that cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+
+    /// Not in the cache, and nothing may be downloaded.
+    #[error("base binary for `{target}` {version} is not in the cache, and downloads are turned off")]
+    NotCached {
+        /// What was asked for.
+        target: Target,
+        /// What was asked for.
+        version: Version,
+    },
+    /// The source has no such release.
+    #[error("no release {version} at {location}")]
+    NoSuchRelease {
+        /// What was asked for.
+        version: Version,
+        /// Where it was looked for.
+        location: String,
+    },
+    /// The release has nothing for this target.
+    #[error("release {version} has no base binary for `{target}`{}", list_available(.available))]
+    NoSuchTarget {
+        /// What was asked for.
+        target: Target,
+        /// The release.
+        version: Version,
+        /// What it has.
+        available: Vec<Target>,
+    },
+    /// The release lists a file that the source does not have.
+    #[error("release {version} lists a file that is not at {location}")]
+    NoSuchFile {
+        /// The release.
+        version: Version,
+        /// Where the file should be.
+        location: String,
+    },
+    /// The base binary does not start on this machine.
+    #[error("base binary for `{target}` {version} does not run here\n  needs: {floor}\n  found: {found}")]
+    HostTooOld {
+        /// What was asked for.
+        target: Target,
+        /// What was asked for.
+        version: Version,
+        /// The oldest system that it runs on.
+        floor: Floor,
+        /// This machine's.
+        found: Platform,
+    },
+
+    /// An index that no trusted key vouches for.
+    #[error("cannot trust release {version}\n  index: {location}{}", show_note(.note.as_ref()))]
+    Untrusted {
+        /// What was asked for.
+        version: Version,
+        /// Where the index came from.
+        location: String,
+        /// What is odd about the answer that the index came in.
+        note: Option<String>,
+        /// Why not.
+        #[source]
+        source: Box<TrustError>,
+    },
+    /// A download with other bytes than the signed index promises.
+    #[error("{location} is not the file that was signed\n  expected: sha256 {expected}\n  found:    sha256 {found}{}", show_note(.note.as_ref()))]
+    WrongBytes {
+        /// Where the file came from.
+        location: String,
+        /// The signed digest.
+        expected: Digest,
+        /// The digest of what came.
+        found: Digest,
+        /// What is odd about the answer that the file came in.
+        note: Option<String>,
+    },
+    /// A download that is longer or shorter than the signed index promises.
+    #[error("{location} is not the file that was signed\n  expected: {expected} bytes\n  found:    {found}{}", show_note(.note.as_ref()))]
+    WrongLength {
+        /// Where the file came from.
+        location: String,
+        /// The signed length.
+        expected: u64,
+        /// What came.
+        found: String,
+        /// What is odd about the answer that the file came in.
+        note: Option<String>,
+    },
+    /// An archive with the signed hash, but without a usable base binary in it.
+    #[error("archive for `{target}` {version} cannot be unpacked: {reason}")]
+    BadArchive {
+        /// What was asked for.
+        target: Target,
+        /// What was asked for.
+        version: Version,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A cached base binary that was changed since it was installed.
+    #[error(
+        "cached base binary for `{target}` {version} does not match its signed index\n  file:     {}\n  expected: sha256 {expected}\n  found:    sha256 {found}",
+        .path.display()
+    )]
+    Corrupt {
+        /// What was asked for.
+        target: Target,
+        /// What was asked for.
+        version: Version,
+        /// The file.
+        path: Box<Path>,
+        /// The signed digest.
+        expected: Digest,
+        /// The digest of the file.
+        found: Digest,
+    },
+
+    /// No connection, or one that broke.
+    #[error("cannot download {location}")]
+    Network {
+        /// What was asked for.
+        location: String,
+        /// Why not.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// An answer other than success.
+    #[error("cannot download {location}: the server answered {status}{detail}")]
+    Status {
+        /// What was asked for.
+        location: String,
+        /// The HTTP status.
+        status: reqwest::StatusCode,
+        /// What else the server said, such as when a rate limit resets.
+        detail: String,
+    },
+    /// The connection closed before the file was complete.
+    #[error("cannot download {location}: the connection closed after {received} of {expected} bytes")]
+    Incomplete {
+        /// What was asked for.
+        location: String,
+        /// What came.
+        received: u64,
+        /// The signed length.
+        expected: u64,
+    },
+
+    /// Another process holds the lock for too long.
+    #[error("gave up after {} s waiting for {} to release {}", .waited.as_secs(), show_holder(*.holder), .path.display())]
+    LockTimeout {
+        /// The lock file.
+        path: PathBuf,
+        /// The other process, where it is known.
+        holder: Option<u32>,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+
+    /// The file system refused.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// What was tried, to be followed by the path.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The disk has no room for the download and the unpacked binary.
+    #[error("not enough space in {}\n  needed:    {needed} bytes\n  available: {available} bytes", .path.display())]
+    NoSpace {
+        /// The cache.
+        path: PathBuf,
+        /// Bytes.
+        needed: u64,
+        /// Bytes.
+        available: u64,
+    },
+}
+
+const DAMAGED: &str =
+    "nothing was installed: the source, or something on the way, changed the release; use another `--source`";
+
+/// The result of what this crate does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// For `map_err`: what was tried on which path.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// The exit code of a program that stops for this: 1 failed, 2 usage, 3 not available, 4 verification failed, 5
+    /// network, 6 lock timeout.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Io { .. } | Self::NoSpace { .. } => 1,
+            Self::UnknownTarget(_) | Self::Source(_) | Self::Key(_) => 2,
+            Self::NotCached { .. }
+            | Self::NoSuchRelease { .. }
+            | Self::NoSuchTarget { .. }
+            | Self::NoSuchFile { .. }
+            | Self::HostTooOld { .. } => 3,
+            Self::Untrusted { .. }
+            | Self::WrongBytes { .. }
+            | Self::WrongLength { .. }
+            | Self::BadArchive { .. }
+            | Self::Corrupt { .. } => 4,
+            Self::Network { .. } | Self::Status { .. } | Self::Incomplete { .. } => 5,
+            Self::LockTimeout { .. } => 6,
+        }
+    }
+
+    /// What to do next, for the `hint:` line.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::UnknownTarget(error) => error.hint(),
+            Self::NotCached { target, version } => {
+                format!("on a machine with a network, run `{}`", fetch_command(*target, version))
+            }
+            Self::NoSuchRelease { .. } => {
+                "check the version, and the source that `--source` or ENCODERFILE_BASE_BINARY_BASE_URL names".to_owned()
+            }
+            Self::NoSuchFile { .. } => {
+                "the release may still be being uploaded or mirrored; try again later or use another `--source`".to_owned()
+            }
+            Self::NoSuchTarget { .. } | Self::HostTooOld { .. } => {
+                "build the runtime for this system and give its file with `--base-binary-path`".to_owned()
+            }
+            Self::Untrusted { source, .. } => match &**source {
+                TrustError::NoKeys => {
+                    "name the key that signs your releases with `--trusted-key FILE-OR-KEY` or ENCODERFILE_TRUSTED_KEYS"
+                        .to_owned()
+                }
+                TrustError::UnknownKey { key_id, .. } => format!(
+                    "if you know from elsewhere that key {key_id} is the publisher's, add it with `--trusted-key FILE-OR-KEY`"
+                ),
+                _ => DAMAGED.to_owned(),
+            },
+            Self::WrongBytes { .. } | Self::WrongLength { .. } => DAMAGED.to_owned(),
+            Self::Corrupt { target, version, .. } => {
+                format!("fetch it again with `{} --force`", fetch_command(*target, version))
+            }
+            Self::Network { .. } | Self::Status { .. } | Self::Incomplete { .. } => {
+                "run the same command again, it continues where it stopped; or use another `--source`".to_owned()
+            }
+            Self::LockTimeout { .. } => "try again when the other process is done, or raise `--lock-timeout`".to_owned(),
+            Self::NoSpace { .. } => "make room, or name another directory with `--cache-dir`".to_owned(),
+            Self::Io { .. } => "name another directory with `--cache-dir`".to_owned(),
+            Self::Source(_) | Self::Key(_) | Self::BadArchive { .. } => return None,
+        };
+        Some(hint)
+    }
+}
+
+/// The command that puts a base binary into the cache.
+pub fn fetch_command(target: Target, version: &Version) -> String {
+    format!("encoderfile base fetch --target {target} --runtime-version {version}")
+}
+
+fn list_available(targets: &[Target]) -> String {
+    if targets.is_empty() {
+        return String::new();
+    }
+    let triples: Vec<_> = targets.iter().map(|target| target.triple()).collect();
+    format!("\n  it has: {}", triples.join(", "))
+}
+
+fn show_note(note: Option<&String>) -> String {
+    note.map(|note| format!("\n  note: {note}")).unwrap_or_default()
+}
+
+fn show_holder(holder: Option<u32>) -> String {
+    holder.map_or_else(
+        || "another process".to_owned(),
+        |process| format!("process {process}"),
+    )
+}

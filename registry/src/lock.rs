@@ -1,0 +1,169 @@
+//! Advisory locks that the system drops when their holder dies.
+//!
+//! A lock file is never deleted: whoever waits on a deleted file waits for nobody, and a second holder could lock a new one.
+//! It is opened for reading and writing, because NFS gives no exclusive lock otherwise.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, test_kill_process};
+
+use crate::error::{Error, Result};
+use crate::progress::Progress;
+
+/// How a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// By any number of readers.
+    Shared,
+    /// By one writer.
+    Exclusive,
+}
+
+/// A held lock. Dropping it releases it.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    /// None where the file system knows no locks, or cannot be written and so has no writers.
+    file: Option<File>,
+    mode: Mode,
+}
+
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+impl Lock {
+    /// Waits for the lock at `path`, at most for `timeout`. The wait is a poll, so that it can be given up or cancelled.
+    pub(crate) async fn acquire(
+        path: &Path,
+        mode: Mode,
+        timeout: Option<Duration>,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let Some(mut file) = open(path, mode)? else {
+            return Ok(Self { file: None, mode });
+        };
+        let start = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        let mut told = false;
+        loop {
+            match try_lock(&file, mode) {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) if has_no_locks(&error) => {
+                    tracing::warn!(path = %path.display(), %error, "the file system has no locks, going on without");
+                    return Ok(Self { file: None, mode });
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
+            }
+            let holder = holder(&mut file);
+            if timeout.is_some_and(|timeout| start.elapsed() >= timeout) {
+                return Err(Error::LockTimeout {
+                    path: path.to_owned(),
+                    holder,
+                    waited: start.elapsed(),
+                });
+            }
+            if !told {
+                progress.waiting(holder);
+                told = true;
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        if mode == Mode::Exclusive {
+            // Who waits may say for whom. Best effort: the lock is what counts.
+            let _ = write_holder(&mut file, &std::process::id().to_string());
+        }
+        Ok(Self {
+            file: Some(file),
+            mode,
+        })
+    }
+
+    /// Whether others are really kept out.
+    pub(crate) fn is_real(&self) -> bool {
+        self.file.is_some()
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(file) = &mut self.file
+            && self.mode == Mode::Exclusive
+        {
+            let _ = write_holder(file, "");
+        }
+    }
+}
+
+pub(crate) fn try_lock(file: &File, mode: Mode) -> std::result::Result<(), TryLockError> {
+    let result = match mode {
+        Mode::Shared => fs4::FileExt::try_lock_shared(file),
+        Mode::Exclusive => fs4::FileExt::try_lock(file),
+    };
+    result.map_err(|error| match error {
+        fs4::TryLockError::WouldBlock => TryLockError::WouldBlock,
+        fs4::TryLockError::Error(error) => TryLockError::Error(error),
+    })
+}
+
+/// None where no lock is needed, because a reader cannot write here and neither can anybody like it.
+fn open(path: &Path, mode: Mode) -> Result<Option<File>> {
+    if let Some(directory) = path.parent() {
+        match std::fs::create_dir_all(directory) {
+            Err(error) if mode == Mode::Shared && cannot_write(&error) => return Ok(None),
+            result => result.map_err(Error::io("create directory", directory))?,
+        }
+    }
+    match OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+    {
+        // A cache that belongs to another user: a local file system gives a shared lock for a file opened for reading.
+        Err(error) if mode == Mode::Shared && cannot_write(&error) => Ok(File::open(path).ok()),
+        result => result.map(Some).map_err(Error::io("open lock file", path)),
+    }
+}
+
+fn cannot_write(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
+}
+
+pub(crate) fn has_no_locks(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let unsupported = [
+        Errno::NOSYS,
+        Errno::NOTSUP,
+        Errno::NOLCK,
+        Errno::BADF,
+        Errno::INVAL,
+    ];
+    error
+        .raw_os_error()
+        .is_some_and(|code| unsupported.iter().any(|errno| errno.raw_os_error() == code))
+}
+
+/// Who wrote itself into the lock file, if it is still alive.
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.rewind().ok()?;
+    file.take(20).read_to_string(&mut text).ok()?;
+    let process = text.trim().parse::<i32>().ok().and_then(Pid::from_raw)?;
+    // Not ours to signal is alive all the same.
+    let alive = !matches!(test_kill_process(process), Err(rustix::io::Errno::SRCH));
+    alive.then(|| process.as_raw_nonzero().get().unsigned_abs())
+}
+
+fn write_holder(file: &mut File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(text.as_bytes())
+}

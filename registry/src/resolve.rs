@@ -1,0 +1,523 @@
+//! From a target and a version to a base binary that may be used.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use semver::Version;
+use sha2::{Digest as _, Sha256};
+
+use crate::cache::{Cache, EntryId};
+use crate::digest::Digest;
+use crate::download::{Downloader, NetworkConfig};
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::index::{BinaryFile, INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX, TargetEntry};
+use crate::install;
+use crate::lock::{Lock, Mode};
+use crate::partial::Partial;
+use crate::progress::Progress;
+use crate::source::Source;
+use crate::target::Target;
+use crate::trust::{KeyId, SignedIndex, TrustError, TrustedKeys};
+
+/// A signature is less than a kilobyte.
+const MAX_SIGNATURE_SIZE: u64 = 64 << 10;
+const BUFFER: usize = 256 << 10;
+
+/// Everything that decides where base binaries come from, and where they go.
+#[derive(Clone, Debug)]
+pub struct RegistryConfig {
+    /// The cache's root. It is created when something is installed.
+    pub cache_dir: PathBuf,
+    /// Where releases come from.
+    pub source: Source,
+    /// Whose signatures count.
+    pub trusted_keys: TrustedKeys,
+    /// Whether nothing may be downloaded.
+    pub offline: bool,
+    /// How patient downloads are.
+    pub network: NetworkConfig,
+    /// How long to wait for another process; `None` is for ever.
+    pub lock_timeout: Option<Duration>,
+}
+
+impl RegistryConfig {
+    /// The usual settings, for a cache, a source and the keys to trust.
+    pub fn new(cache_dir: PathBuf, source: Source, trusted_keys: TrustedKeys) -> Self {
+        let lock_timeout = Some(Duration::from_mins(10));
+        Self {
+            cache_dir,
+            source,
+            trusted_keys,
+            offline: false,
+            network: NetworkConfig::default(),
+            lock_timeout,
+        }
+    }
+}
+
+/// Base binaries: those in the cache, and those that a source has.
+#[derive(Debug)]
+pub struct Registry {
+    config: RegistryConfig,
+    cache: Cache,
+    downloader: Downloader,
+}
+
+/// A base binary in the cache that a signed index vouches for. While this lives, nobody replaces or removes the file.
+///
+/// The bytes are for the user to check at every use: either hash them while copying, and call
+/// [`quarantine`](Self::quarantine) where the hash is not [`sha256`](Self::sha256), or call [`verify`](Self::verify).
+#[derive(Debug)]
+pub struct BaseBinary {
+    /// The file.
+    pub path: PathBuf,
+    /// The signed length.
+    pub size: u64,
+    /// The signed digest.
+    pub sha256: Digest,
+    /// The platform.
+    pub target: Target,
+    /// The release.
+    pub version: Version,
+    /// Who signed the index.
+    pub key_id: KeyId,
+    /// All that the index says of it.
+    pub entry: TargetEntry,
+    cache: Cache,
+    _lock: Lock,
+}
+
+/// What a fetch came to.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The base binary, ready for use.
+    pub base: BaseBinary,
+    /// Whether it was in the cache already.
+    pub was_cached: bool,
+}
+
+/// A base binary that is in the cache, as its receipt describes it. Nothing is verified.
+#[derive(Clone, Debug)]
+pub struct CachedEntry {
+    /// What it is.
+    pub id: EntryId,
+    /// The file.
+    pub path: PathBuf,
+    /// Length and digest when it was installed.
+    pub binary: BinaryFile,
+    /// SHA-256 of the archive that it was unpacked from.
+    pub archive_sha256: Digest,
+    /// Where the archive came from.
+    pub source: String,
+    /// When it was installed.
+    pub installed: Timestamp,
+}
+
+impl Registry {
+    /// Nothing is read, created or connected to yet.
+    pub fn new(config: RegistryConfig) -> Self {
+        let cache = Cache::new(config.cache_dir.clone());
+        let downloader = Downloader::new(config.network.clone());
+        Self {
+            config,
+            cache,
+            downloader,
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &RegistryConfig {
+        &self.config
+    }
+
+    /// The base binary in the cache, without any network: the index there is verified again, the bytes of the file are
+    /// not. [`Error::NotCached`] where there is none.
+    pub async fn locate(
+        &self,
+        target: Target,
+        version: &Version,
+        progress: &dyn Progress,
+    ) -> Result<BaseBinary> {
+        let mut refused = None;
+        for key in self.config.trusted_keys.iter() {
+            let id = EntryId {
+                key_id: key.id,
+                version: version.clone(),
+                target,
+            };
+            match self.open(&id, progress).await {
+                Ok(Some(base)) => return Ok(base),
+                Ok(None) => {}
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| Error::NotCached {
+            target,
+            version: version.clone(),
+        }))
+    }
+
+    /// The base binary, from the cache or, if it is not there, from the source. For `host`, a base binary that would not
+    /// start there is refused before it is downloaded. Bytes in the cache are not verified again: see [`BaseBinary`].
+    pub async fn ensure(
+        &self,
+        target: Target,
+        version: &Version,
+        host: Option<&Host>,
+        progress: &dyn Progress,
+    ) -> Result<BaseBinary> {
+        match self.locate(target, version, progress).await {
+            Ok(base) => {
+                check_floor(host, target, version, &base.entry)?;
+                Ok(base)
+            }
+            Err(Error::NotCached { .. }) if !self.config.offline => {
+                Ok(self.install(target, version, false, host, progress).await?.base)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts the base binary into the cache. One that is there is verified, bytes included, and repaired if it is damaged;
+    /// with `force`, it is downloaded in any case.
+    pub async fn fetch(
+        &self,
+        target: Target,
+        version: &Version,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<Fetched> {
+        if !force {
+            let cached = match self.locate(target, version, progress).await {
+                Ok(base) => run_blocking(move || base.verify()).await,
+                Err(error) => Err(error),
+            };
+            match cached {
+                Ok(base) => {
+                    return Ok(Fetched {
+                        base,
+                        was_cached: true,
+                    });
+                }
+                Err(Error::NotCached { .. } | Error::NoSuchTarget { .. }) if !self.config.offline => {}
+                Err(error @ (Error::Corrupt { .. } | Error::Untrusted { .. })) if !self.config.offline => {
+                    tracing::warn!(%error, "the cache is damaged, fetching again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.install(target, version, force, None, progress).await
+    }
+
+    /// The verified index of a release: from the source, or from the cache when offline.
+    pub async fn index(&self, version: &Version, progress: &dyn Progress) -> Result<SignedIndex> {
+        if !self.config.offline {
+            return self.download_index(version, progress).await;
+        }
+        let mut refused = None;
+        for key in self.config.trusted_keys.iter() {
+            match self.cached_index(key.id, version, progress).await {
+                Ok(Some(signed)) => return Ok(signed),
+                Ok(None) => {}
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        let location = self.config.cache_dir.display().to_string();
+        Err(refused.unwrap_or_else(|| Error::NoSuchRelease {
+            version: version.clone(),
+            location,
+        }))
+    }
+
+    /// What is in the cache, ordered by key, version and target. Nothing is verified or locked.
+    pub fn list_cached(&self) -> Result<Vec<CachedEntry>> {
+        let entries = self.cache.list()?.into_iter().map(|(id, receipt)| CachedEntry {
+            path: self.cache.binary(&id),
+            id,
+            binary: receipt.binary,
+            archive_sha256: receipt.archive_sha256,
+            source: receipt.source,
+            installed: receipt.installed,
+        });
+        Ok(entries.collect())
+    }
+
+    /// Proves a cached base binary again, offline: signature, index, bytes. One that fails is taken out of use.
+    pub async fn verify(&self, entry: &CachedEntry, progress: &dyn Progress) -> Result<BaseBinary> {
+        let EntryId { target, version, .. } = &entry.id;
+        let base = self.open(&entry.id, progress).await?;
+        let base = base.ok_or_else(|| Error::NotCached {
+            target: *target,
+            version: version.clone(),
+        })?;
+        run_blocking(move || base.verify()).await
+    }
+
+    /// One entry of the cache, if it is installed and its signed index says the same.
+    async fn open(&self, id: &EntryId, progress: &dyn Progress) -> Result<Option<BaseBinary>> {
+        let Some(signed) = self.cached_index(id.key_id, &id.version, progress).await? else {
+            return Ok(None);
+        };
+        let Some(entry) = signed.index.targets.get(&id.target) else {
+            return Ok(None);
+        };
+        // Looked at before the lock as well: what is not there should not make lock files.
+        if !self.cache.is_installed(id, entry)? {
+            return Ok(None);
+        }
+        let lock = self.cache.entry_lock(id);
+        let lock = Lock::acquire(&lock, Mode::Shared, self.config.lock_timeout, progress).await?;
+        if !self.cache.is_installed(id, entry)? {
+            return Ok(None);
+        }
+        Ok(Some(BaseBinary {
+            path: self.cache.binary(id),
+            size: entry.binary.size,
+            sha256: entry.binary.sha256,
+            target: id.target,
+            version: id.version.clone(),
+            key_id: id.key_id,
+            entry: entry.clone(),
+            cache: self.cache.clone(),
+            _lock: lock,
+        }))
+    }
+
+    /// The index that is stored under a key, verified with that key.
+    async fn cached_index(
+        &self,
+        key_id: KeyId,
+        version: &Version,
+        progress: &dyn Progress,
+    ) -> Result<Option<SignedIndex>> {
+        let read = || {
+            let Some((index, signature)) = self.cache.read_index(key_id, version)? else {
+                return Ok(None);
+            };
+            let signed = SignedIndex::verify(&self.config.trusted_keys, index, signature, version);
+            let signed = signed.and_then(|signed| match signed.key_id {
+                found if found == key_id => Ok(signed),
+                found => Err(TrustError::UnknownKey {
+                    key_id: found,
+                    trusted: vec![key_id],
+                }),
+            });
+            let location = self.cache.index(key_id, version).display().to_string();
+            let untrusted = |source| Error::Untrusted {
+                version: version.clone(),
+                location,
+                note: None,
+                source: Box::new(source),
+            };
+            signed.map(Some).map_err(untrusted)
+        };
+        match read() {
+            Err(Error::Untrusted { .. }) => {
+                // Index and signature are two files, which somebody may just be replacing.
+                let lock = self.cache.index_lock(key_id, version);
+                let _lock = Lock::acquire(&lock, Mode::Shared, self.config.lock_timeout, progress).await?;
+                read()
+            }
+            result => result,
+        }
+    }
+
+    async fn download_index(&self, version: &Version, progress: &dyn Progress) -> Result<SignedIndex> {
+        let at = self.config.source.locate(version, INDEX_NAME);
+        let signature_at = self
+            .config
+            .source
+            .locate(version, &format!("{INDEX_NAME}{SIGNATURE_SUFFIX}"));
+        let missing = |location: String| Error::NoSuchRelease {
+            version: version.clone(),
+            location,
+        };
+        let index = self.downloader.small(&at, MAX_INDEX_SIZE, progress).await?;
+        let index = index.ok_or_else(|| missing(at.to_string()))?;
+        let signature = self
+            .downloader
+            .small(&signature_at, MAX_SIGNATURE_SIZE, progress)
+            .await?;
+        let signature = signature.ok_or_else(|| missing(signature_at.to_string()))?;
+        let note = index.note.or(signature.note);
+        SignedIndex::verify(&self.config.trusted_keys, index.bytes, signature.bytes, version).map_err(
+            |source| {
+                let (version, location) = (version.clone(), at.to_string());
+                Error::Untrusted {
+                    version,
+                    location,
+                    note,
+                    source: Box::new(source),
+                }
+            },
+        )
+    }
+
+    async fn install(
+        &self,
+        target: Target,
+        version: &Version,
+        force: bool,
+        host: Option<&Host>,
+        progress: &dyn Progress,
+    ) -> Result<Fetched> {
+        if self.config.offline {
+            return Err(Error::NotCached {
+                target,
+                version: version.clone(),
+            });
+        }
+        let signed = self.download_index(version, progress).await?;
+        let Some(entry) = signed.index.targets.get(&target) else {
+            let available = signed.index.targets.keys().copied().collect();
+            return Err(Error::NoSuchTarget {
+                target,
+                version: version.clone(),
+                available,
+            });
+        };
+        check_floor(host, target, version, entry)?;
+        let id = EntryId {
+            key_id: signed.key_id,
+            version: version.clone(),
+            target,
+        };
+        self.cache.create(&id)?;
+        let was_cached = self.install_locked(&id, &signed, entry, force, progress).await?;
+        // The lock is shared from here on. Between the two, only somebody who removes it can have been here.
+        let base = self.open(&id, progress).await?;
+        let base = base.ok_or_else(|| Error::NotCached {
+            target,
+            version: version.clone(),
+        })?;
+        Ok(Fetched { base, was_cached })
+    }
+
+    /// Returns whether another process had installed it meanwhile.
+    async fn install_locked(
+        &self,
+        id: &EntryId,
+        signed: &SignedIndex,
+        entry: &TargetEntry,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<bool> {
+        let timeout = self.config.lock_timeout;
+        let lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Exclusive, timeout, progress).await?;
+        if !force && self.cache.is_installed(id, entry)? {
+            install::store_index(&self.cache, signed, timeout, progress).await?;
+            return Ok(true);
+        }
+        if lock.is_real() {
+            install::prepare(&self.cache, id)?;
+        }
+        let partial = Partial::open(
+            &self.cache.partial(entry.archive.sha256),
+            entry.archive.size,
+            timeout,
+        )
+        .await?;
+        install::check_space(&self.cache, entry.archive.size - partial.length(), entry)?;
+        let location = self.config.source.locate(&id.version, &entry.archive.name);
+        let partial = self
+            .downloader
+            .complete(&location, &entry.archive, &id.version, partial, progress)
+            .await?;
+        let unpacked = {
+            let (cache, id, entry, archive) =
+                (self.cache.clone(), id.clone(), entry.clone(), partial.reader()?);
+            run_blocking(move || install::unpack_binary(&cache, &id, &entry, archive)).await
+        };
+        let binary = match unpacked {
+            Ok(binary) => binary,
+            Err(error) => {
+                // The same archive would fail again; after a full disk it would not.
+                if matches!(error, Error::BadArchive { .. }) {
+                    partial.remove()?;
+                }
+                return Err(error);
+            }
+        };
+        install::store_index(&self.cache, signed, timeout, progress).await?;
+        install::commit(&self.cache, id, entry, self.config.source.to_string(), binary)?;
+        partial.remove()?;
+        Ok(false)
+    }
+}
+
+impl BaseBinary {
+    /// Reads the whole file and compares it with the signed digest. On a mismatch the entry is quarantined.
+    pub fn verify(self) -> Result<Self> {
+        let found = self.hash()?;
+        if found == self.sha256 {
+            Ok(self)
+        } else {
+            Err(self.quarantine(found))
+        }
+    }
+
+    /// Takes the entry out of use, because its bytes hash to `found`, and gives the error to stop with.
+    pub fn quarantine(self, found: Digest) -> Error {
+        let id = EntryId {
+            key_id: self.key_id,
+            version: self.version.clone(),
+            target: self.target,
+        };
+        if let Err(error) = self.cache.quarantine(&id) {
+            // As in a read-only cache. The next use finds the same mismatch.
+            tracing::warn!(%error, "cannot quarantine a corrupt base binary");
+        }
+        let Self {
+            target,
+            version,
+            path,
+            sha256: expected,
+            ..
+        } = self;
+        Error::Corrupt {
+            target,
+            version,
+            path: path.into(),
+            expected,
+            found,
+        }
+    }
+
+    fn hash(&self) -> Result<Digest> {
+        let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
+        // One byte more is enough to differ.
+        let mut file = file.take(self.size.saturating_add(1));
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match file.read(&mut buffer).map_err(Error::io("read", &self.path))? {
+                0 => return Ok(Digest::from_hasher(hasher)),
+                count => hasher.update(&buffer[..count]),
+            }
+        }
+    }
+}
+
+fn check_floor(host: Option<&Host>, target: Target, version: &Version, entry: &TargetEntry) -> Result<()> {
+    match host {
+        Some(host) if host.target == target && !host.admits(entry.floor) => Err(Error::HostTooOld {
+            target,
+            version: version.clone(),
+            floor: entry.floor,
+            found: host.platform,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Hashing and unpacking take long enough to be in the way of other downloads.
+async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
