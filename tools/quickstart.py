@@ -254,9 +254,9 @@ class Quickstart:
         shutil.rmtree(self.releases, ignore_errors=True)
         release = self.releases / f"v{self.toolchain.version}"
         tool = self.toolchain.executable("encoderfile-release")
-        runtime = ["--runtime", self.toolchain.executable("encoderfile-runtime")]
-        command_line = ["--cli", self.toolchain.executable("encoderfile")]
-        self.run(tool, "pack", "--target", self.toolchain.host, *runtime, *command_line, "--out", release)
+        command_line, runtime = (self.toolchain.executable(name) for name in ("encoderfile", "encoderfile-runtime"))
+        packed = ["--runtime", str(runtime), "--cli", str(command_line), "--out", str(release)]
+        self.run(tool, "pack", "--target", self.toolchain.host, *packed)
         self.run(tool, "index", "--version", self.toolchain.version, release)
         self.run(tool, "sign", release, "--key", self.secret_key)
 
@@ -287,8 +287,8 @@ class Quickstart:
         if stamp.is_file() and stamp.read_text() == wanted:
             return
         shutil.rmtree(self.model.parent, ignore_errors=True)
-        arguments = [self.model.parent, "--task", "sentence_embedding", "--reference", self.reference]
-        self.run(*python.command(tools / "minilm.py", *arguments), **python.variables)
+        only = ["--task", "sentence_embedding", "--reference", str(self.reference)]
+        self.run(*python.command(tools / "minilm.py", self.model.parent, *only), **python.variables)
         stamp.write_text(wanted)
 
     def build_encoderfile(self) -> None:
