@@ -1,0 +1,188 @@
+//! What can go wrong, how it is told, and which exit code it has.
+
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use encoderfile_format::{ArtifactKind, ModelType};
+
+use crate::input::Place;
+
+/// Why the runtime stops.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum Error {
+    /// The reader of standard output went away, which is no fault.
+    #[error("nobody reads standard output")]
+    ReaderGone,
+    #[error("cannot write to standard output")]
+    Write(#[source] io::Error),
+
+    #[error("`{model}` needs a command")]
+    NoCommand { model: String, usage: String },
+    #[error("no text to run the model on")]
+    NoText,
+    #[error("this is a base binary of Encoderfile, version {}: no model is appended to it", env!("CARGO_PKG_VERSION"))]
+    NoModel,
+    #[error("the stamp of this base binary is damaged")]
+    Stamp,
+    #[error("cannot open the running executable")]
+    OwnFile(#[source] io::Error),
+    #[error("{}: not a usable encoderfile", path.display())]
+    File {
+        path: PathBuf,
+        source: Box<encoderfile_format::Error>,
+    },
+    #[error("{}: cannot read its {kind}", path.display())]
+    Artifact {
+        path: PathBuf,
+        kind: ArtifactKind,
+        source: Box<encoderfile_format::Error>,
+    },
+    #[error("{}: its {kind} cannot be used", path.display())]
+    Content {
+        path: PathBuf,
+        kind: ArtifactKind,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("a model of the task `{0}` cannot be run by this version")]
+    Task(ModelType),
+    #[error("this model's results are post-processed by a Lua script, which this version cannot run")]
+    Transform,
+
+    #[error("cannot load the embedded ONNX Runtime")]
+    Library(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("cannot map the weights in place: {0}")]
+    Mapping(&'static str),
+    #[error("ONNX Runtime cannot load the model")]
+    Load(#[source] OnnxRuntimeError),
+    #[error("ONNX Runtime failed to run the model")]
+    Run(#[source] OnnxRuntimeError),
+    #[error("the model needs an input `{input}`, which is not made from text")]
+    ModelInput { input: String },
+    #[error("the model's input `{input}` takes only batches of one size, which is not supported")]
+    ModelBatch { input: String },
+    #[error("the model has no input `input_ids`, it takes: {found}")]
+    NoTokenInput { found: String },
+    #[error("the model's outputs do not fit its task `{task}`: expected {expected}\n  found: {found}")]
+    ModelOutputs {
+        task: ModelType,
+        expected: String,
+        found: String,
+    },
+    #[error("the model's output `{name}` has the shape {found:?}, expected {expected}")]
+    OutputShape {
+        name: String,
+        found: Vec<i64>,
+        expected: String,
+    },
+    #[error("the model's output `{name}` has elements of type {found}, expected floating-point numbers")]
+    OutputType { name: String, found: String },
+    #[error("{place}: the model's output is {value}, not a number that JSON can hold")]
+    NotFinite { place: Place, value: f32 },
+
+    #[error("cannot open {}", path.display())]
+    InputOpen { path: PathBuf, source: io::Error },
+    #[error("{place}: cannot read")]
+    InputRead { place: Place, source: io::Error },
+    #[error("{place}: empty text")]
+    EmptyText { place: Place },
+    #[error("{place}: not UTF-8, byte {byte} of the text is {value:#04x}")]
+    NotUtf8 { place: Place, byte: usize, value: u8 },
+    #[error("{place}: text is longer than {limit} bytes")]
+    TextTooLong { place: Place, limit: usize },
+    #[error("{place}: cannot split the text into tokens")]
+    Tokenize {
+        place: Place,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{place}: {tokens} tokens, but the model takes exactly {limit}")]
+    TooManyTokens {
+        place: Place,
+        tokens: usize,
+        limit: usize,
+    },
+}
+
+/// What ONNX Runtime says. `ort`'s own errors cannot outlive the library, and are not all of one type.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct OnnxRuntimeError(String);
+
+impl<R> From<ort::Error<R>> for OnnxRuntimeError {
+    fn from(error: ort::Error<R>) -> Self {
+        Self(error.message().trim().to_owned())
+    }
+}
+
+impl Error {
+    /// The error of a failed write to standard output.
+    pub(crate) fn writing(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::ReaderGone,
+            _ => Self::Write(error),
+        }
+    }
+
+    /// Exit codes are the command line's: 1 failed, 2 usage, 3 not available, 4 verification failed.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::NoCommand { .. } | Self::NoText => 2,
+            Self::NoModel => 3,
+            Self::File { source, .. } | Self::Artifact { source, .. } if is_damage(source) => 4,
+            Self::Stamp => 4,
+            _ => 1,
+        })
+    }
+
+    fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NoText => {
+                "give texts as arguments, `--input FILE` with one a line, or pipe lines in; see `infer --help`"
+            }
+            Self::NoModel => "`encoderfile build MODEL_DIR` makes one file of it and a model",
+            Self::File { source, .. } | Self::Artifact { source, .. } if is_damage(source) => {
+                "`encoderfile verify FILE` shows what is damaged; copy the file again or build it anew"
+            }
+            Self::Stamp => "copy the file again or build it anew",
+            Self::OwnFile(_) => "the file must be readable, and /proc must be mounted on Linux",
+            Self::Transform => "build the file without `transform`, or run it with encoderfile 0.7",
+            Self::EmptyText {
+                place: Place::Argument(_),
+            } => "leave it out",
+            Self::EmptyText { .. } => "leave empty lines out",
+            Self::NotUtf8 { .. } => "convert it, for example with `iconv -t UTF-8`",
+            Self::TextTooLong { .. } => "split the text, or raise the limit with `--max-text-bytes`",
+            _ => return None,
+        })
+    }
+
+    /// Writes the error as people read it: what, why (one cause a line, indented), what to do.
+    pub(crate) fn report(&self, to: &mut dyn Write) -> io::Result<()> {
+        writeln!(to, "error: {self}")?;
+        let mut source = self.source();
+        while let Some(cause) = source {
+            writeln!(to, "  {}", cause.to_string().trim().replace('\n', "\n  "))?;
+            source = cause.source();
+        }
+        if let Self::NoCommand { usage, .. } = self {
+            writeln!(to, "\n{usage}\n")?;
+            return writeln!(to, "For example: infer \"some text\". More: --help");
+        }
+        match self.hint() {
+            Some(hint) => writeln!(to, "hint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_damage(error: &encoderfile_format::Error) -> bool {
+    !matches!(
+        error,
+        encoderfile_format::Error::Read { .. }
+            | encoderfile_format::Error::NoPayload
+            | encoderfile_format::Error::FormatVersion { .. }
+            | encoderfile_format::Error::NoArtifact { .. }
+    )
+}
