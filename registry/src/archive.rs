@@ -36,10 +36,7 @@ pub(crate) fn unpack(
     let mut decoder = zstd::Decoder::new(archive).map_err(unreadable)?;
     decoder.window_log_max(MAX_WINDOW_LOG).map_err(unreadable)?;
     let limit = expected.size.saturating_add(MAX_EXTRA);
-    let mut archive = tar::Archive::new(Bounded {
-        inner: decoder,
-        left: limit,
-    });
+    let mut archive = tar::Archive::new(Bounded { inner: decoder, left: limit });
     let mut found = false;
     for member in archive.entries().map_err(unreadable)? {
         let mut member = member.map_err(unreadable)?;
@@ -50,33 +47,21 @@ pub(crate) fn unpack(
             return Err(UnpackError::Archive(format!("it holds `{RUNTIME_MEMBER}` twice")));
         }
         if !member.header().entry_type().is_file() {
-            return Err(UnpackError::Archive(format!(
-                "`{RUNTIME_MEMBER}` in it is not a regular file"
-            )));
+            return Err(UnpackError::Archive(format!("`{RUNTIME_MEMBER}` in it is not a regular file")));
         }
         if member.size() != expected.size {
-            let reason = format!(
-                "`{RUNTIME_MEMBER}` in it has {} bytes, not {}",
-                member.size(),
-                expected.size
-            );
+            let reason =
+                format!("`{RUNTIME_MEMBER}` in it has {} bytes, not {}", member.size(), expected.size);
             return Err(UnpackError::Archive(reason));
         }
         let sha256 = copy(&mut member, output)?;
         if sha256 != expected.sha256 {
-            let reason = format!(
-                "`{RUNTIME_MEMBER}` in it has sha256 {sha256}, not {}",
-                expected.sha256
-            );
+            let reason = format!("`{RUNTIME_MEMBER}` in it has sha256 {sha256}, not {}", expected.sha256);
             return Err(UnpackError::Archive(reason));
         }
         found = true;
     }
-    if found {
-        Ok(())
-    } else {
-        Err(UnpackError::Archive(format!("it holds no `{RUNTIME_MEMBER}`")))
-    }
+    if found { Ok(()) } else { Err(UnpackError::Archive(format!("it holds no `{RUNTIME_MEMBER}`"))) }
 }
 
 fn copy(input: &mut impl Read, output: &mut impl Write) -> Result<Digest, UnpackError> {
@@ -132,18 +117,13 @@ mod tests {
     fn archive(members: &[Member<'_>]) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, kind, bytes) in members {
-            builder
-                .append(&header(name, *kind, bytes.len() as u64), *bytes)
-                .unwrap();
+            builder.append(&header(name, *kind, bytes.len() as u64), *bytes).unwrap();
         }
         zstd::encode_all(&*builder.into_inner().unwrap(), 3).unwrap()
     }
 
     fn expected(bytes: &[u8]) -> BinaryFile {
-        BinaryFile {
-            size: bytes.len() as u64,
-            sha256: Digest::of(bytes),
-        }
+        BinaryFile { size: bytes.len() as u64, sha256: Digest::of(bytes) }
     }
 
     fn unpacked(archive: &[u8], wanted: &[u8]) -> Result<Vec<u8>, String> {
@@ -177,21 +157,9 @@ mod tests {
             (&[("LICENSE", FILE, b"text")], "holds no"),
             (&[(RUNTIME_MEMBER, FILE, b"binarx")], "sha256"),
             (&[(RUNTIME_MEMBER, FILE, b"binary+")], "7 bytes, not 6"),
-            (
-                &[
-                    (RUNTIME_MEMBER, FILE, b"binary"),
-                    (RUNTIME_MEMBER, FILE, b"binary"),
-                ],
-                "twice",
-            ),
-            (
-                &[(RUNTIME_MEMBER, tar::EntryType::Symlink, b"")],
-                "not a regular file",
-            ),
-            (
-                &[(RUNTIME_MEMBER, tar::EntryType::Char, b"")],
-                "not a regular file",
-            ),
+            (&[(RUNTIME_MEMBER, FILE, b"binary"), (RUNTIME_MEMBER, FILE, b"binary")], "twice"),
+            (&[(RUNTIME_MEMBER, tar::EntryType::Symlink, b"")], "not a regular file"),
+            (&[(RUNTIME_MEMBER, tar::EntryType::Char, b"")], "not a regular file"),
         ];
         for (members, reason) in cases {
             let error = unpacked(&archive(members), b"binary").unwrap_err();
@@ -202,11 +170,8 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped() {
         let bomb = vec![0; usize::try_from(MAX_EXTRA).unwrap() + (1 << 20)];
-        let error = unpacked(
-            &archive(&[("zeros", FILE, &bomb), (RUNTIME_MEMBER, FILE, b"b")]),
-            b"b",
-        )
-        .unwrap_err();
+        let error =
+            unpacked(&archive(&[("zeros", FILE, &bomb), (RUNTIME_MEMBER, FILE, b"b")]), b"b").unwrap_err();
         assert!(error.contains("more than its index promises"), "{error}");
     }
 

@@ -94,8 +94,7 @@ impl Cache {
     }
 
     pub(crate) fn signature(&self, key_id: KeyId, version: &Version) -> PathBuf {
-        self.release(key_id, version)
-            .join(format!("{INDEX_NAME}{SIGNATURE_SUFFIX}"))
+        self.release(key_id, version).join(format!("{INDEX_NAME}{SIGNATURE_SUFFIX}"))
     }
 
     pub(crate) fn entry(&self, id: &EntryId) -> PathBuf {
@@ -111,8 +110,7 @@ impl Cache {
     }
 
     fn quarantined(&self, id: &EntryId) -> PathBuf {
-        self.entry(id)
-            .join(format!("{RUNTIME_MEMBER}{QUARANTINE_SUFFIX}"))
+        self.entry(id).join(format!("{RUNTIME_MEMBER}{QUARANTINE_SUFFIX}"))
     }
 
     pub(crate) fn partial(&self, sha256: Digest) -> PathBuf {
@@ -124,8 +122,7 @@ impl Cache {
     }
 
     pub(crate) fn entry_lock(&self, id: &EntryId) -> PathBuf {
-        self.locks()
-            .join(format!("{}-{}-{}.lock", id.key_id, id.version, id.target))
+        self.locks().join(format!("{}-{}-{}.lock", id.key_id, id.version, id.target))
     }
 
     pub(crate) fn index_lock(&self, key_id: KeyId, version: &Version) -> PathBuf {
@@ -135,9 +132,10 @@ impl Cache {
     /// Makes the directories that an installation needs.
     pub(crate) fn create(&self, id: &EntryId) -> Result<()> {
         create_directory(&self.root)?;
+        // Nobody waits for the tag and everybody writes the same bytes: an empty one, left by a crash, is written again.
         let tag = self.root.join("CACHEDIR.TAG");
-        if !tag.exists() {
-            replace(&tag, CACHEDIR_TAG.as_bytes())?;
+        if !fs::metadata(&tag).is_ok_and(|metadata| metadata.len() > 0) {
+            fs::write(&tag, CACHEDIR_TAG).map_err(Error::io("write", &tag))?;
         }
         create_directory(&self.locks())?;
         create_directory(&self.base().join("partial"))?;
@@ -165,10 +163,8 @@ impl Cache {
         {
             return Ok(());
         }
-        replace(
-            &self.signature(signed.key_id, version),
-            signed.signature.as_bytes(),
-        )?;
+        remove_temporary_files(&self.release(signed.key_id, version))?;
+        replace(&self.signature(signed.key_id, version), signed.signature.as_bytes())?;
         replace(&self.index(signed.key_id, version), &signed.bytes)
     }
 
@@ -190,17 +186,22 @@ impl Cache {
         Ok(binary && receipt.binary == entry.binary)
     }
 
+    /// Whose signature brought this base binary here, trusted or not.
+    pub(crate) fn signers(&self, version: &Version, target: Target) -> Result<Vec<KeyId>> {
+        let mut signers = names::<KeyId>(&self.base())?;
+        signers.retain(|key_id| {
+            self.receipt(&EntryId { key_id: *key_id, version: version.clone(), target }).exists()
+        });
+        Ok(signers)
+    }
+
     /// All installed base binaries, ordered. Directories and files that are none are left out.
     pub(crate) fn list(&self) -> Result<Vec<(EntryId, Receipt)>> {
         let mut found = Vec::new();
         for key_id in names::<KeyId>(&self.base())? {
             for version in names::<Version>(&self.base().join(key_id.to_string()))? {
                 for target in names::<Target>(&self.release(key_id, &version))? {
-                    let id = EntryId {
-                        key_id,
-                        version: version.clone(),
-                        target,
-                    };
+                    let id = EntryId { key_id, version: version.clone(), target };
                     if let Some(receipt) = self.read_receipt(&id)? {
                         found.push((id, receipt));
                     }
@@ -221,16 +222,21 @@ impl Cache {
 
     /// Removes what a dead process left in an entry. The caller holds the exclusive lock, so nobody alive writes here.
     pub(crate) fn reclaim(&self, id: &EntryId) -> Result<()> {
-        let directory = self.entry(id);
-        for item in fs::read_dir(&directory).map_err(Error::io("read directory", &directory))? {
-            let item = item.map_err(Error::io("read directory", &directory))?;
-            if item.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
-                ignore_missing(fs::remove_file(item.path())).map_err(Error::io("remove", &item.path()))?;
-            }
-        }
+        remove_temporary_files(&self.entry(id))?;
         let quarantined = self.quarantined(id);
         ignore_missing(fs::remove_file(&quarantined)).map_err(Error::io("remove", &quarantined))
     }
+}
+
+/// What a dead process left. Only for a holder of the lock under which files are written here.
+fn remove_temporary_files(directory: &Path) -> Result<()> {
+    for item in fs::read_dir(directory).map_err(Error::io("read directory", directory))? {
+        let item = item.map_err(Error::io("read directory", directory))?;
+        if item.file_name().to_string_lossy().starts_with(TEMPORARY_PREFIX) {
+            ignore_missing(fs::remove_file(item.path())).map_err(Error::io("remove", &item.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A temporary file beside `path`, so that a rename never crosses file systems.
@@ -247,18 +253,11 @@ pub(crate) fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
 /// Gives a finished temporary file its mode and its name. All of it is on the disk before the name is.
 pub(crate) fn persist(file: tempfile::NamedTempFile, mode: u32, path: &Path) -> Result<()> {
     let permissions = fs::Permissions::from_mode(mode);
-    file.as_file()
-        .set_permissions(permissions)
-        .map_err(Error::io("set the mode of", file.path()))?;
-    file.as_file()
-        .sync_all()
-        .map_err(Error::io("write", file.path()))?;
-    file.persist(path)
-        .map_err(|error| Error::io("create", path)(error.error))?;
+    file.as_file().set_permissions(permissions).map_err(Error::io("set the mode of", file.path()))?;
+    file.as_file().sync_all().map_err(Error::io("write", file.path()))?;
+    file.persist(path).map_err(|error| Error::io("create", path)(error.error))?;
     let directory = path.parent().unwrap_or(Path::new("."));
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(Error::io("write", directory))
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::io("write", directory))
 }
 
 /// Writes a small file so that a crash leaves the old one or the new one.
@@ -280,9 +279,7 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
         Err(error) => return Err(Error::io("read", path)(error)),
     };
     let mut bytes = Vec::new();
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(Error::io("read", path))?;
+    file.take(limit).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
     Ok(Some(bytes))
 }
 

@@ -61,9 +61,7 @@ impl FromStr for Digest {
         let mut bytes = [0; 32];
         match hex::decode_to_slice(text, &mut bytes) {
             Ok(()) => Ok(Self(bytes)),
-            Err(_) => Err(InvalidDigest {
-                found: text.chars().take(80).collect(),
-            }),
+            Err(_) => Err(InvalidDigest { found: text.chars().take(80).collect() }),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE,
@@ -72,10 +73,7 @@ pub(crate) struct Small {
 /// How one try ended, if not well.
 enum Failure {
     /// The next try may succeed. The server may have said when.
-    Passing {
-        error: Box<Error>,
-        pause: Option<Duration>,
-    },
+    Passing { error: Box<Error>, pause: Option<Duration> },
     /// The bytes that are here do not fit what the server has: ask for all of them.
     Restart,
     /// The source does not have the file.
@@ -106,10 +104,7 @@ enum Body {
 
 impl Downloader {
     pub(crate) fn new(config: NetworkConfig) -> Self {
-        Self {
-            config,
-            client: OnceLock::new(),
-        }
+        Self { config, client: OnceLock::new() }
     }
 
     /// Reads a whole file of at most `limit` bytes into memory; `None` where the source does not have it.
@@ -140,12 +135,8 @@ impl Downloader {
             bytes.extend_from_slice(&chunk);
             if bytes.len() as u64 > limit {
                 let found = format!("more than {limit} bytes");
-                let error = Error::WrongLength {
-                    location: location.to_string(),
-                    expected: limit,
-                    found,
-                    note,
-                };
+                let error =
+                    Error::WrongLength { location: location.to_string(), expected: limit, found, note };
                 return Err(error.into());
             }
         }
@@ -163,16 +154,15 @@ impl Downloader {
         progress: &dyn Progress,
     ) -> Result<Partial> {
         let mut failures = 0;
+        let mut furthest = partial.length();
         let mut leftover = partial.length() > 0;
         let mut note = None;
         loop {
-            let before = partial.length();
             let result = if partial.length() == archive.size {
                 // Complete already: a server would answer 416, for ever.
                 Ok(())
             } else {
-                self.try_complete(location, archive, &mut partial, &mut note, progress)
-                    .await
+                self.try_complete(location, archive, &mut partial, &mut note, progress).await
             };
             let (error, pause) = match result {
                 Ok(()) if partial.digest() == archive.sha256 => {
@@ -189,12 +179,7 @@ impl Downloader {
                     let found = partial.digest();
                     partial.remove()?;
                     let location = location.to_string();
-                    return Err(Error::WrongBytes {
-                        location,
-                        expected: archive.sha256,
-                        found,
-                        note,
-                    });
+                    return Err(Error::WrongBytes { location, expected: archive.sha256, found, note });
                 }
                 Err(Failure::Missing) => {
                     return Err(Error::NoSuchFile {
@@ -211,7 +196,9 @@ impl Downloader {
                 Err(Failure::Passing { error, pause }) => (error, pause),
             };
             leftover = partial.length() > 0;
-            if partial.length() >= before.saturating_add(WORTH_COUNTING) {
+            // Measured from the furthest ever, so that a server that always breaks at one place cannot hold us.
+            if partial.length() >= furthest.saturating_add(WORTH_COUNTING) {
+                furthest = partial.length();
                 failures = 0;
             }
             failures += 1;
@@ -229,18 +216,9 @@ impl Downloader {
     ) -> Result<(), Failure> {
         let wrong_length = |found: String, note: &Option<String>| {
             let (location, note) = (location.to_string(), note.clone());
-            Error::WrongLength {
-                location,
-                expected: archive.size,
-                found,
-                note,
-            }
+            Error::WrongLength { location, expected: archive.size, found, note }
         };
-        let Answer {
-            mut body,
-            place,
-            note: odd,
-        } = self.open(location, partial.length()).await?;
+        let Answer { mut body, place, note: odd } = self.open(location, partial.length()).await?;
         *note = odd;
         match place {
             Place { start, total } if start == partial.length() => {
@@ -266,15 +244,8 @@ impl Downloader {
         }
         if partial.length() < archive.size {
             let (received, expected) = (partial.length(), archive.size);
-            let error = Error::Incomplete {
-                location: location.to_string(),
-                received,
-                expected,
-            };
-            return Err(Failure::Passing {
-                error: Box::new(error),
-                pause: None,
-            });
+            let error = Error::Incomplete { location: location.to_string(), received, expected };
+            return Err(Failure::Passing { error: Box::new(error), pause: None });
         }
         Ok(())
     }
@@ -314,9 +285,7 @@ impl Downloader {
         allow_http: bool,
         offset: u64,
     ) -> Result<Answer, Failure> {
-        let client = self
-            .client(allow_http)
-            .map_err(|error| network(location, error))?;
+        let client = self.client(allow_http).map_err(|error| network(location, error))?;
         let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
         if offset > 0 {
             request = request.header(RANGE, format!("bytes={offset}-"));
@@ -325,24 +294,19 @@ impl Downloader {
         let response = request.send().await.map_err(|error| network(location, error))?;
         let headers = response.headers();
         let place = match response.status() {
-            StatusCode::OK => Place {
-                start: 0,
-                total: header(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok()),
-            },
-            StatusCode::PARTIAL_CONTENT if offset > 0 => header(headers, &CONTENT_RANGE)
-                .and_then(Place::of_content_range)
-                .ok_or(Failure::Restart)?,
+            StatusCode::OK => {
+                Place { start: 0, total: header(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok()) }
+            }
+            StatusCode::PARTIAL_CONTENT if offset > 0 => {
+                header(headers, &CONTENT_RANGE).and_then(Place::of_content_range).ok_or(Failure::Restart)?
+            }
             // Ours is as long as the server's file, or longer, and still not the signed one.
             StatusCode::RANGE_NOT_SATISFIABLE if offset > 0 => return Err(Failure::Restart),
             StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Failure::Missing),
             status => return Err(refused(location, status, headers)),
         };
         let note = oddity(headers);
-        Ok(Answer {
-            body: Body::Http(Box::new(response)),
-            place,
-            note,
-        })
+        Ok(Answer { body: Body::Http(Box::new(response)), place, note })
     }
 
     fn client(&self, allow_http: bool) -> reqwest::Result<&Client> {
@@ -356,9 +320,7 @@ impl Downloader {
             .connect_timeout(self.config.connect_timeout)
             .read_timeout(self.config.idle_timeout)
             .referer(false)
-            .redirect(redirect::Policy::custom(move |attempt| {
-                follow(attempt, allow_http)
-            }))
+            .redirect(redirect::Policy::custom(move |attempt| follow(attempt, allow_http)))
             .build()?;
         Ok(self.client.get_or_init(|| client))
     }
@@ -375,30 +337,20 @@ impl Place {
     fn of_content_range(text: &str) -> Option<Self> {
         let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
         let (start, _) = range.split_once('-')?;
-        let total = if total == "*" {
-            None
-        } else {
-            Some(total.parse().ok()?)
-        };
-        Some(Self {
-            start: start.parse().ok()?,
-            total,
-        })
+        let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+        Some(Self { start: start.parse().ok()?, total })
     }
 }
 
 impl Body {
-    async fn next(&mut self, location: &Location) -> Result<Option<Vec<u8>>, Failure> {
+    async fn next(&mut self, location: &Location) -> Result<Option<Bytes>, Failure> {
         match self {
-            Self::Http(response) => {
-                let chunk = response.chunk().await.map_err(|error| network(location, error))?;
-                Ok(chunk.map(Vec::from))
-            }
+            Self::Http(response) => response.chunk().await.map_err(|error| network(location, error)),
             Self::File(file, path) => {
                 let mut chunk = vec![0; BUFFER];
                 let count = file.read(&mut chunk).map_err(Error::io("read", path))?;
                 chunk.truncate(count);
-                Ok((count > 0).then_some(chunk))
+                Ok((count > 0).then(|| chunk.into()))
             }
         }
     }
@@ -417,17 +369,9 @@ fn open_file(path: PathBuf, offset: u64) -> Result<Answer, Failure> {
     if offset > metadata.len() {
         return Err(Failure::Restart);
     }
-    file.seek(SeekFrom::Start(offset))
-        .map_err(Error::io("read", &path))?;
-    let place = Place {
-        start: offset,
-        total: Some(metadata.len()),
-    };
-    Ok(Answer {
-        body: Body::File(file, path),
-        place,
-        note: None,
-    })
+    file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &path))?;
+    let place = Place { start: offset, total: Some(metadata.len()) };
+    Ok(Answer { body: Body::File(file, path), place, note: None })
 }
 
 /// Never from HTTPS to plain HTTP, and to plain HTTP elsewhere only where that was allowed.
@@ -435,10 +379,7 @@ fn follow(attempt: redirect::Attempt<'_>, allow_http: bool) -> redirect::Action 
     if attempt.previous().len() > MAX_REDIRECTS {
         return attempt.error("too many redirects");
     }
-    let from_http = attempt
-        .previous()
-        .last()
-        .is_some_and(|url| url.scheme() == "http");
+    let from_http = attempt.previous().last().is_some_and(|url| url.scheme() == "http");
     match attempt.url().scheme() {
         "https" => attempt.follow(),
         "http" if from_http && (allow_http || is_loopback(attempt.url())) => attempt.follow(),
@@ -450,15 +391,8 @@ fn follow(attempt: redirect::Attempt<'_>, allow_http: bool) -> redirect::Action 
 fn network(location: &Location, error: reqwest::Error) -> Failure {
     let passing = !error.is_builder() && !error.is_redirect() && !is_about_certificates(&error);
     // The URL after redirects may hold a signature that is a secret.
-    let error = Box::new(Error::Network {
-        location: location.to_string(),
-        source: error.without_url(),
-    });
-    if passing {
-        Failure::Passing { error, pause: None }
-    } else {
-        Failure::Final(error)
-    }
+    let error = Box::new(Error::Network { location: location.to_string(), source: error.without_url() });
+    if passing { Failure::Passing { error, pause: None } } else { Failure::Final(error) }
 }
 
 fn is_about_certificates(error: &reqwest::Error) -> bool {
@@ -479,37 +413,22 @@ fn is_about_certificates(error: &reqwest::Error) -> bool {
 fn refused(location: &Location, status: StatusCode, headers: &HeaderMap) -> Failure {
     let asked = header(headers, &RETRY_AFTER).and_then(|text| pause_of(text, Timestamp::now()));
     let limited = matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
-    let exhausted = limited
-        && headers
-            .get("x-ratelimit-remaining")
-            .is_some_and(|left| left == "0");
-    let reset = headers
-        .get("x-ratelimit-reset")
-        .and_then(|reset| reset.to_str().ok()?.parse().ok());
-    let reset = reset
-        .and_then(|seconds| Timestamp::from_second(seconds).ok())
-        .filter(|_| exhausted);
+    let exhausted = limited && headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+    let reset = headers.get("x-ratelimit-reset").and_then(|reset| reset.to_str().ok()?.parse().ok());
+    let reset = reset.and_then(|seconds| Timestamp::from_second(seconds).ok()).filter(|_| exhausted);
     let detail = match (reset, asked) {
         (Some(reset), _) => format!(", its rate limit resets at {reset}"),
         (None, Some(asked)) => format!(", try again in {} s", asked.as_secs()),
         (None, None) => String::new(),
     };
-    let error = Box::new(Error::Status {
-        location: location.to_string(),
-        status,
-        detail,
-    });
+    let error = Box::new(Error::Status { location: location.to_string(), status, detail });
     let passing = match status {
         StatusCode::REQUEST_TIMEOUT => true,
         StatusCode::TOO_MANY_REQUESTS => reset.is_none() || asked.is_some(),
         StatusCode::FORBIDDEN => asked.is_some(),
         status => status.is_server_error(),
     };
-    if passing {
-        Failure::Passing { error, pause: asked }
-    } else {
-        Failure::Final(error)
-    }
+    if passing { Failure::Passing { error, pause: asked } } else { Failure::Final(error) }
 }
 
 /// `Retry-After`: seconds or a date (RFC 9110, 10.2.3).
@@ -546,14 +465,7 @@ mod tests {
         let place = Place::of_content_range("bytes 100-199/200").unwrap();
         assert_eq!((place.start, place.total), (100, Some(200)));
         assert_eq!(Place::of_content_range("bytes 0-9/*").unwrap().total, None);
-        for text in [
-            "",
-            "bytes",
-            "bytes */200",
-            "bytes a-b/c",
-            "lines 1-2/3",
-            "bytes 1-2",
-        ] {
+        for text in ["", "bytes", "bytes */200", "bytes a-b/c", "lines 1-2/3", "bytes 1-2"] {
             assert!(Place::of_content_range(text).is_none(), "{text}");
         }
     }

@@ -11,7 +11,7 @@ use crate::host::Platform;
 use crate::index::Floor;
 use crate::source::SourceError;
 use crate::target::{Target, UnknownTarget};
-use crate::trust::{KeyError, TrustError};
+use crate::trust::{KeyError, KeyId, TrustError};
 
 /// Why a base binary cannot be had.
 ///
@@ -31,8 +31,18 @@ pub enum Error {
     Key(#[from] KeyError),
 
     /// Not in the cache, and nothing may be downloaded.
-    #[error("base binary for `{target}` {version} is not in the cache, and downloads are turned off")]
+    #[error("base binary for `{target}` {version} is not in the cache{}", show_untrusted(.untrusted))]
     NotCached {
+        /// What was asked for.
+        target: Target,
+        /// What was asked for.
+        version: Version,
+        /// Keys under which it is in the cache, none of which is trusted.
+        untrusted: Vec<KeyId>,
+    },
+    /// To be downloaded again, but nothing may be downloaded.
+    #[error("cannot fetch the base binary for `{target}` {version} again: downloads are turned off")]
+    Offline {
         /// What was asked for.
         target: Target,
         /// What was asked for.
@@ -84,6 +94,8 @@ pub enum Error {
         version: Version,
         /// Where the index came from.
         location: String,
+        /// Whether that is the cache.
+        cached: bool,
         /// What is odd about the answer that the index came in.
         note: Option<String>,
         /// Why not.
@@ -226,6 +238,7 @@ impl Error {
             Self::Io { .. } | Self::NoSpace { .. } => 1,
             Self::UnknownTarget(_) | Self::Source(_) | Self::Key(_) => 2,
             Self::NotCached { .. }
+            | Self::Offline { .. }
             | Self::NoSuchRelease { .. }
             | Self::NoSuchTarget { .. }
             | Self::NoSuchFile { .. }
@@ -244,8 +257,12 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::UnknownTarget(error) => error.hint(),
-            Self::NotCached { target, version } => {
-                format!("on a machine with a network, run `{}`", fetch_command(*target, version))
+            Self::NotCached { target, version, .. } => {
+                format!("fetch it, while there is a network, with `{}`", fetch_command(*target, version))
+            }
+            Self::Offline { .. } => "run it again without `--offline` and `--no-download`".to_owned(),
+            Self::Untrusted { version, cached: true, .. } => {
+                format!("repair the cache with `encoderfile base fetch --runtime-version {version} --force`")
             }
             Self::NoSuchRelease { .. } => {
                 "check the version, and the source that `--source` or ENCODERFILE_BASE_BINARY_BASE_URL names".to_owned()
@@ -295,13 +312,18 @@ fn list_available(targets: &[Target]) -> String {
     format!("\n  it has: {}", triples.join(", "))
 }
 
+fn show_untrusted(keys: &[KeyId]) -> String {
+    if keys.is_empty() {
+        return String::new();
+    }
+    let keys: Vec<_> = keys.iter().map(KeyId::to_string).collect();
+    format!("\n  note: it is there signed by {}, which is not trusted", keys.join(", "))
+}
+
 fn show_note(note: Option<&String>) -> String {
     note.map(|note| format!("\n  note: {note}")).unwrap_or_default()
 }
 
 fn show_holder(holder: Option<u32>) -> String {
-    holder.map_or_else(
-        || "another process".to_owned(),
-        |process| format!("process {process}"),
-    )
+    holder.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
 }

@@ -53,10 +53,7 @@ impl Host {
     /// Looks at this machine. An operating system or architecture without base binaries is an error.
     pub fn detect() -> Result<Self, crate::UnknownTarget> {
         let target = Target::host()?;
-        Ok(Self {
-            target,
-            platform: detect_in(Path::new("/"), target),
-        })
+        Ok(Self { target, platform: detect_in(Path::new("/"), target) })
     }
 
     /// Whether a base binary with this floor starts on this machine; `true` where that cannot be known.
@@ -79,9 +76,8 @@ fn detect_in(root: &Path, target: Target) -> Platform {
 
 fn linux_platform(root: &Path, architecture: Architecture) -> Platform {
     // Debian can have musl installed beside glibc, and Alpine a loader in glibc's name: only glibc's own library is proof.
-    if let Some(version) = libc_candidates(root, architecture)
-        .iter()
-        .find_map(|path| glibc_version(path, architecture))
+    if let Some(version) =
+        libc_candidates(root, architecture).iter().find_map(|path| glibc_version(path, architecture))
     {
         return Platform::Glibc(version);
     }
@@ -89,11 +85,7 @@ fn linux_platform(root: &Path, architecture: Architecture) -> Platform {
         Architecture::Aarch64 => "lib/ld-musl-aarch64.so.1",
         Architecture::X86_64 => "lib/ld-musl-x86_64.so.1",
     };
-    if root.join(musl).exists() {
-        Platform::Musl
-    } else {
-        Platform::Unknown
-    }
+    if root.join(musl).exists() { Platform::Musl } else { Platform::Unknown }
 }
 
 /// Where the loader of base binaries finds `libc.so.6`: beside itself, then in its default directories.
@@ -109,9 +101,7 @@ fn libc_candidates(root: &Path, architecture: Architecture) -> Vec<PathBuf> {
     let beside = loader.parent().map(Path::to_owned);
     let defaults = [format!("lib/{multiarch}"), format!("usr/lib/{multiarch}")].into_iter();
     let defaults = defaults.chain(["lib64", "usr/lib64", "lib", "usr/lib"].map(str::to_owned));
-    let directories = beside
-        .into_iter()
-        .chain(defaults.map(|directory| root.join(directory)));
+    let directories = beside.into_iter().chain(defaults.map(|directory| root.join(directory)));
     directories.map(|directory| directory.join("libc.so.6")).collect()
 }
 
@@ -141,9 +131,8 @@ fn glibc_version(path: &Path, architecture: Architecture) -> Option<PlatformVers
         while let Some((_, mut names)) = definitions.next().ok()? {
             let Some(name) = names.next().ok()? else { continue };
             let name = std::str::from_utf8(name.name(endian, strings).ok()?).ok()?;
-            let version = name
-                .strip_prefix("GLIBC_")
-                .and_then(|version| version.parse::<PlatformVersion>().ok());
+            let version =
+                name.strip_prefix("GLIBC_").and_then(|version| version.parse::<PlatformVersion>().ok());
             newest = newest.max(version);
         }
     }
@@ -175,10 +164,7 @@ mod tests {
     #[test]
     fn floors_compare_with_the_platform_of_the_same_kind() {
         let glibc = |minor| Platform::Glibc(PlatformVersion::new(2, minor));
-        let host = |platform| Host {
-            target: Target::X86_64LinuxGnu,
-            platform,
-        };
+        let host = |platform| Host { target: Target::X86_64LinuxGnu, platform };
         let floor = Floor::Glibc(PlatformVersion::new(2, 34));
         assert!(host(glibc(34)).admits(floor));
         assert!(host(glibc(40)).admits(floor));
@@ -203,10 +189,7 @@ mod tests {
             detect_in(root.path(), Target::Aarch64AppleDarwin),
             Platform::Macos(PlatformVersion::new(14, 5))
         );
-        assert_eq!(
-            detect_in(fake_root(&[]).path(), Target::Aarch64AppleDarwin),
-            Platform::Unknown
-        );
+        assert_eq!(detect_in(fake_root(&[]).path(), Target::Aarch64AppleDarwin), Platform::Unknown);
     }
 
     #[test]
@@ -222,19 +205,14 @@ mod tests {
 
     #[test]
     fn an_empty_container_is_unknown() {
-        assert_eq!(
-            detect_in(fake_root(&[]).path(), Target::X86_64LinuxGnu),
-            Platform::Unknown
-        );
+        assert_eq!(detect_in(fake_root(&[]).path(), Target::X86_64LinuxGnu), Platform::Unknown);
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn this_machines_glibc_is_found_in_its_library_alone() {
         let host = Host::detect().unwrap();
-        let Platform::Glibc(version) = host.platform else {
-            panic!("{host:?}")
-        };
+        let Platform::Glibc(version) = host.platform else { panic!("{host:?}") };
         assert!(version >= PlatformVersion::new(2, 17), "{version}");
 
         // The same library, where another distribution puts it, and without anything that could be run.

@@ -134,22 +134,14 @@ pub struct PlatformVersion {
 impl PlatformVersion {
     /// `major.minor`.
     pub const fn new(major: u32, minor: u32) -> Self {
-        Self {
-            major,
-            minor,
-            patch: 0,
-        }
+        Self { major, minor, patch: 0 }
     }
 }
 
 impl fmt::Display for PlatformVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)?;
-        if self.patch == 0 {
-            Ok(())
-        } else {
-            write!(f, ".{}", self.patch)
-        }
+        if self.patch == 0 { Ok(()) } else { write!(f, ".{}", self.patch) }
     }
 }
 
@@ -165,9 +157,7 @@ impl FromStr for PlatformVersion {
     type Err = InvalidPlatformVersion;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let invalid = || InvalidPlatformVersion {
-            found: text.chars().take(80).collect(),
-        };
+        let invalid = || InvalidPlatformVersion { found: text.chars().take(80).collect() };
         // `u32::from_str` would also take a sign.
         let number = |part: &str| match part.parse::<u32>() {
             Ok(number) if part.bytes().all(|byte| byte.is_ascii_digit()) => Ok(number),
@@ -175,11 +165,7 @@ impl FromStr for PlatformVersion {
         };
         let numbers = text.split('.').map(number).collect::<Result<Vec<_>, _>>()?;
         match numbers[..] {
-            [major, minor] => Ok(Self {
-                major,
-                minor,
-                patch: 0,
-            }),
+            [major, minor] => Ok(Self { major, minor, patch: 0 }),
             [major, minor, patch] => Ok(Self { major, minor, patch }),
             _ => Err(invalid()),
         }
@@ -262,12 +248,7 @@ impl BaseIndex {
     }
 
     fn validate(&self) -> Result<(), IndexError> {
-        let value = |field: &str, reason: String| {
-            Err(IndexError::Value {
-                field: field.to_owned(),
-                reason,
-            })
-        };
+        let value = |field: &str, reason: String| Err(IndexError::Value { field: field.to_owned(), reason });
         if self.project.is_empty() || self.project.len() > 100 {
             return value("project", "expected a name of at most 100 bytes".to_owned());
         }
@@ -280,10 +261,7 @@ impl BaseIndex {
                     return value(&field(&format!("{name}.name")), reason);
                 }
                 if archive.size == 0 {
-                    return value(
-                        &field(&format!("{name}.size")),
-                        "an archive is never empty".to_owned(),
-                    );
+                    return value(&field(&format!("{name}.size")), "an archive is never empty".to_owned());
                 }
             }
             if entry.binary.size == 0 {
@@ -312,15 +290,11 @@ fn known_targets<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<BTreeMap<Target, TargetEntry>, D::Error> {
     let all = BTreeMap::<String, serde_json::Value>::deserialize(deserializer)?;
-    let known = all
-        .into_iter()
-        .filter_map(|(triple, entry)| Some((triple.parse::<Target>().ok()?, entry)));
+    let known = all.into_iter().filter_map(|(triple, entry)| Some((triple.parse::<Target>().ok()?, entry)));
     known
         .map(|(target, entry)| match serde_json::from_value(entry) {
             Ok(entry) => Ok((target, entry)),
-            Err(error) => Err(serde::de::Error::custom(format_args!(
-                "targets.{target}: {error}"
-            ))),
+            Err(error) => Err(serde::de::Error::custom(format_args!("targets.{target}: {error}"))),
         })
         .collect()
 }
@@ -336,10 +310,7 @@ mod tests {
                 size: 10,
                 sha256: Digest::of(b"archive"),
             },
-            binary: BinaryFile {
-                size: 20,
-                sha256: Digest::of(b"binary"),
-            },
+            binary: BinaryFile { size: 20, sha256: Digest::of(b"binary") },
             floor,
             format_versions: vec![1],
             onnxruntime_version: "1.23.2".to_owned(),
@@ -363,16 +334,10 @@ mod tests {
     fn round_trips_with_the_documented_words() {
         let json = index().to_json().unwrap();
         assert_eq!(BaseIndex::parse(json.as_bytes()).unwrap(), index());
-        assert_eq!(
-            BaseIndex::parse(json.as_bytes()).unwrap().to_json().unwrap(),
-            json
-        );
+        assert_eq!(BaseIndex::parse(json.as_bytes()).unwrap().to_json().unwrap(), json);
         let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(value["published"], "2026-01-02T03:04:05Z");
-        assert_eq!(
-            value["targets"]["x86_64-unknown-linux-gnu"]["floor"]["glibc"],
-            "2.34"
-        );
+        assert_eq!(value["targets"]["x86_64-unknown-linux-gnu"]["floor"]["glibc"], "2.34");
         assert_eq!(value["targets"]["aarch64-apple-darwin"]["floor"]["macos"], "13.0");
         assert_eq!(
             value["targets"]["aarch64-apple-darwin"]["archive"]["name"],
@@ -409,10 +374,7 @@ mod tests {
         for (pointer, new) in edits {
             let mut value = serde_json::to_value(index()).unwrap();
             *value.pointer_mut(&pointer.replace("LINUX", linux)).unwrap() = new.clone();
-            assert!(
-                BaseIndex::parse(value.to_string().as_bytes()).is_err(),
-                "{pointer} = {new}"
-            );
+            assert!(BaseIndex::parse(value.to_string().as_bytes()).is_err(), "{pointer} = {new}");
         }
     }
 
@@ -420,10 +382,7 @@ mod tests {
     fn refuses_a_long_document_and_a_later_schema_by_name() {
         let long = vec![b' '; usize::try_from(MAX_INDEX_SIZE).unwrap() + 1];
         assert!(matches!(BaseIndex::parse(&long), Err(IndexError::TooLong { .. })));
-        assert!(matches!(
-            BaseIndex::parse(br#"{"schema": 7}"#),
-            Err(IndexError::Schema { found: 7 })
-        ));
+        assert!(matches!(BaseIndex::parse(br#"{"schema": 7}"#), Err(IndexError::Schema { found: 7 })));
     }
 
     #[test]

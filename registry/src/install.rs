@@ -10,7 +10,7 @@
 //! | 4 | store index and signature, under the index lock: signature, then index | an unused signature or index |
 //! | 5 | rename the temporary file to `encoderfile-runtime`, fsync the directory | a whole binary without a receipt: not installed |
 //! | 6 | write the receipt beside its place, fsync, rename | the receipt is there or not; if it is, so is all it speaks of |
-//! | 7 | delete the partial file | the next fetch of the same bytes finds it complete and deletes it |
+//! | 7 | delete the partial file | the next fetch deletes it |
 //!
 //! "Installed" means a receipt that agrees with the signed index. Since the receipt is written last and removed first, and
 //! everything it speaks of was on the disk before its own rename, no crash can leave a receipt for an unfinished
@@ -45,11 +45,9 @@ pub(crate) fn prepare(cache: &Cache, id: &EntryId) -> Result<()> {
 pub(crate) fn check_space(cache: &Cache, missing: u64, entry: &TargetEntry) -> Result<()> {
     let needed = missing.saturating_add(entry.binary.size);
     match fs4::statvfs(cache.root()) {
-        Ok(stats) if stats.total_space() > 0 && stats.available_space() < needed => Err(Error::NoSpace {
-            path: cache.root().to_owned(),
-            needed,
-            available: stats.available_space(),
-        }),
+        Ok(stats) if stats.total_space() > 0 && stats.available_space() < needed => {
+            Err(Error::NoSpace { path: cache.root().to_owned(), needed, available: stats.available_space() })
+        }
         _ => Ok(()),
     }
 }
@@ -67,11 +65,9 @@ pub(crate) fn unpack_binary(
     match unpack(archive, &entry.binary, file.as_file_mut()) {
         Ok(()) => Ok(file),
         Err(UnpackError::Write(error)) => Err(Error::io("write", &path)(error)),
-        Err(UnpackError::Archive(reason)) => Err(Error::BadArchive {
-            target: id.target,
-            version: id.version.clone(),
-            reason,
-        }),
+        Err(UnpackError::Archive(reason)) => {
+            Err(Error::BadArchive { target: id.target, version: id.version.clone(), reason })
+        }
     }
 }
 

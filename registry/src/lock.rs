@@ -59,11 +59,7 @@ impl Lock {
             }
             let holder = holder(&mut file);
             if timeout.is_some_and(|timeout| start.elapsed() >= timeout) {
-                return Err(Error::LockTimeout {
-                    path: path.to_owned(),
-                    holder,
-                    waited: start.elapsed(),
-                });
+                return Err(Error::LockTimeout { path: path.to_owned(), holder, waited: start.elapsed() });
             }
             if !told {
                 progress.waiting(holder);
@@ -76,10 +72,7 @@ impl Lock {
             // Who waits may say for whom. Best effort: the lock is what counts.
             let _ = write_holder(&mut file, &std::process::id().to_string());
         }
-        Ok(Self {
-            file: Some(file),
-            mode,
-        })
+        Ok(Self { file: Some(file), mode })
     }
 
     /// Whether others are really kept out.
@@ -117,13 +110,7 @@ fn open(path: &Path, mode: Mode) -> Result<Option<File>> {
             result => result.map_err(Error::io("create directory", directory))?,
         }
     }
-    match OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path)
-    {
+    match OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path) {
         // A cache that belongs to another user: a local file system gives a shared lock for a file opened for reading.
         Err(error) if mode == Mode::Shared && cannot_write(&error) => Ok(File::open(path).ok()),
         result => result.map(Some).map_err(Error::io("open lock file", path)),
@@ -131,24 +118,13 @@ fn open(path: &Path, mode: Mode) -> Result<Option<File>> {
 }
 
 fn cannot_write(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-    )
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 pub(crate) fn has_no_locks(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    let unsupported = [
-        Errno::NOSYS,
-        Errno::NOTSUP,
-        Errno::NOLCK,
-        Errno::BADF,
-        Errno::INVAL,
-    ];
-    error
-        .raw_os_error()
-        .is_some_and(|code| unsupported.iter().any(|errno| errno.raw_os_error() == code))
+    let unsupported = [Errno::NOSYS, Errno::NOTSUP, Errno::NOLCK, Errno::BADF, Errno::INVAL];
+    error.raw_os_error().is_some_and(|code| unsupported.iter().any(|errno| errno.raw_os_error() == code))
 }
 
 /// Who wrote itself into the lock file, if it is still alive.

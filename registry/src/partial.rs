@@ -31,12 +31,7 @@ impl Partial {
     pub(crate) async fn open(path: &Path, size: u64, timeout: Option<Duration>) -> Result<Self> {
         let start = Instant::now();
         let file = loop {
-            let file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path);
+            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
             let file = file.map_err(Error::io("open", path))?;
             match try_lock(&file, Mode::Exclusive) {
                 // Whoever held it before may have finished and deleted it.
@@ -46,19 +41,10 @@ impl Partial {
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => {
                     // Without locks nobody else may know the file.
                     let own = path.with_extension(std::process::id().to_string());
-                    let file = OpenOptions::new()
-                        .read(true)
-                        .write(true)
-                        .create(true)
-                        .truncate(true)
-                        .open(&own);
+                    let file =
+                        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&own);
                     let file = file.map_err(Error::io("open", &own))?;
-                    return Ok(Self {
-                        file,
-                        path: own,
-                        length: 0,
-                        hasher: Sha256::new(),
-                    });
+                    return Ok(Self { file, path: own, length: 0, hasher: Sha256::new() });
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             }
@@ -71,12 +57,7 @@ impl Partial {
             }
             tokio::time::sleep(PAUSE).await;
         };
-        let mut partial = Self {
-            file,
-            path: path.to_owned(),
-            length: 0,
-            hasher: Sha256::new(),
-        };
+        let mut partial = Self { file, path: path.to_owned(), length: 0, hasher: Sha256::new() };
         partial.take_stock(size)?;
         Ok(partial)
     }
@@ -88,10 +69,7 @@ impl Partial {
         }
         let mut buffer = vec![0; BUFFER];
         loop {
-            let count = self
-                .file
-                .read(&mut buffer)
-                .map_err(Error::io("read", &self.path))?;
+            let count = self.file.read(&mut buffer).map_err(Error::io("read", &self.path))?;
             if count == 0 {
                 return Ok(());
             }
@@ -112,9 +90,7 @@ impl Partial {
 
     /// Adds the next bytes.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file
-            .write_all(bytes)
-            .map_err(Error::io("write", &self.path))?;
+        self.file.write_all(bytes).map_err(Error::io("write", &self.path))?;
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())
@@ -132,8 +108,7 @@ impl Partial {
     /// The bytes, from the first.
     pub(crate) fn reader(&self) -> Result<File> {
         let mut file = self.file.try_clone().map_err(Error::io("read", &self.path))?;
-        file.seek(SeekFrom::Start(0))
-            .map_err(Error::io("read", &self.path))?;
+        file.seek(SeekFrom::Start(0)).map_err(Error::io("read", &self.path))?;
         Ok(file)
     }
 

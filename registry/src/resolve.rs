@@ -122,11 +122,7 @@ impl Registry {
     pub fn new(config: RegistryConfig) -> Self {
         let cache = Cache::new(config.cache_dir.clone());
         let downloader = Downloader::new(config.network.clone());
-        Self {
-            config,
-            cache,
-            downloader,
-        }
+        Self { config, cache, downloader }
     }
 
     /// The settings.
@@ -144,21 +140,23 @@ impl Registry {
     ) -> Result<BaseBinary> {
         let mut refused = None;
         for key in self.config.trusted_keys.iter() {
-            let id = EntryId {
-                key_id: key.id,
-                version: version.clone(),
-                target,
-            };
+            let id = EntryId { key_id: key.id, version: version.clone(), target };
             match self.open(&id, progress).await {
                 Ok(Some(base)) => return Ok(base),
                 Ok(None) => {}
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        Err(refused.unwrap_or_else(|| Error::NotCached {
-            target,
-            version: version.clone(),
-        }))
+        match refused {
+            Some(error) => Err(error),
+            None => Err(self.not_cached(target, version)?),
+        }
+    }
+
+    fn not_cached(&self, target: Target, version: &Version) -> Result<Error> {
+        let mut untrusted = self.cache.signers(version, target)?;
+        untrusted.retain(|signer| self.config.trusted_keys.iter().all(|key| key.id != *signer));
+        Ok(Error::NotCached { target, version: version.clone(), untrusted })
     }
 
     /// The base binary, from the cache or, if it is not there, from the source. For `host`, a base binary that would not
@@ -198,10 +196,8 @@ impl Registry {
             };
             match cached {
                 Ok(base) => {
-                    return Ok(Fetched {
-                        base,
-                        was_cached: true,
-                    });
+                    self.remove_used_partial(&base.entry).await;
+                    return Ok(Fetched { base, was_cached: true });
                 }
                 Err(Error::NotCached { .. } | Error::NoSuchTarget { .. }) if !self.config.offline => {}
                 Err(error @ (Error::Corrupt { .. } | Error::Untrusted { .. })) if !self.config.offline => {
@@ -227,10 +223,7 @@ impl Registry {
             }
         }
         let location = self.config.cache_dir.display().to_string();
-        Err(refused.unwrap_or_else(|| Error::NoSuchRelease {
-            version: version.clone(),
-            location,
-        }))
+        Err(refused.unwrap_or_else(|| Error::NoSuchRelease { version: version.clone(), location }))
     }
 
     /// What is in the cache, ordered by key, version and target. Nothing is verified or locked.
@@ -250,10 +243,7 @@ impl Registry {
     pub async fn verify(&self, entry: &CachedEntry, progress: &dyn Progress) -> Result<BaseBinary> {
         let EntryId { target, version, .. } = &entry.id;
         let base = self.open(&entry.id, progress).await?;
-        let base = base.ok_or_else(|| Error::NotCached {
-            target: *target,
-            version: version.clone(),
-        })?;
+        let base = base.map_or_else(|| Err(self.not_cached(*target, version)?), Ok)?;
         run_blocking(move || base.verify()).await
     }
 
@@ -301,15 +291,13 @@ impl Registry {
             let signed = SignedIndex::verify(&self.config.trusted_keys, index, signature, version);
             let signed = signed.and_then(|signed| match signed.key_id {
                 found if found == key_id => Ok(signed),
-                found => Err(TrustError::UnknownKey {
-                    key_id: found,
-                    trusted: vec![key_id],
-                }),
+                found => Err(TrustError::UnknownKey { key_id: found, trusted: vec![key_id] }),
             });
             let location = self.cache.index(key_id, version).display().to_string();
             let untrusted = |source| Error::Untrusted {
                 version: version.clone(),
                 location,
+                cached: true,
                 note: None,
                 source: Box::new(source),
             };
@@ -328,31 +316,22 @@ impl Registry {
 
     async fn download_index(&self, version: &Version, progress: &dyn Progress) -> Result<SignedIndex> {
         let at = self.config.source.locate(version, INDEX_NAME);
-        let signature_at = self
-            .config
-            .source
-            .locate(version, &format!("{INDEX_NAME}{SIGNATURE_SUFFIX}"));
-        let missing = |location: String| Error::NoSuchRelease {
-            version: version.clone(),
-            location,
-        };
+        let signature_at = self.config.source.locate(version, &format!("{INDEX_NAME}{SIGNATURE_SUFFIX}"));
+        if self.config.trusted_keys.is_empty() {
+            let (version, location) = (version.clone(), at.to_string());
+            let source = Box::new(TrustError::NoKeys);
+            return Err(Error::Untrusted { version, location, cached: false, note: None, source });
+        }
+        let missing = |location: String| Error::NoSuchRelease { version: version.clone(), location };
         let index = self.downloader.small(&at, MAX_INDEX_SIZE, progress).await?;
         let index = index.ok_or_else(|| missing(at.to_string()))?;
-        let signature = self
-            .downloader
-            .small(&signature_at, MAX_SIGNATURE_SIZE, progress)
-            .await?;
+        let signature = self.downloader.small(&signature_at, MAX_SIGNATURE_SIZE, progress).await?;
         let signature = signature.ok_or_else(|| missing(signature_at.to_string()))?;
         let note = index.note.or(signature.note);
         SignedIndex::verify(&self.config.trusted_keys, index.bytes, signature.bytes, version).map_err(
             |source| {
                 let (version, location) = (version.clone(), at.to_string());
-                Error::Untrusted {
-                    version,
-                    location,
-                    note,
-                    source: Box::new(source),
-                }
+                Error::Untrusted { version, location, cached: false, note, source: Box::new(source) }
             },
         )
     }
@@ -366,35 +345,31 @@ impl Registry {
         progress: &dyn Progress,
     ) -> Result<Fetched> {
         if self.config.offline {
-            return Err(Error::NotCached {
-                target,
-                version: version.clone(),
-            });
+            return Err(Error::Offline { target, version: version.clone() });
         }
         let signed = self.download_index(version, progress).await?;
         let Some(entry) = signed.index.targets.get(&target) else {
             let available = signed.index.targets.keys().copied().collect();
-            return Err(Error::NoSuchTarget {
-                target,
-                version: version.clone(),
-                available,
-            });
+            return Err(Error::NoSuchTarget { target, version: version.clone(), available });
         };
         check_floor(host, target, version, entry)?;
-        let id = EntryId {
-            key_id: signed.key_id,
-            version: version.clone(),
-            target,
-        };
+        let id = EntryId { key_id: signed.key_id, version: version.clone(), target };
         self.cache.create(&id)?;
         let was_cached = self.install_locked(&id, &signed, entry, force, progress).await?;
         // The lock is shared from here on. Between the two, only somebody who removes it can have been here.
         let base = self.open(&id, progress).await?;
-        let base = base.ok_or_else(|| Error::NotCached {
-            target,
-            version: version.clone(),
-        })?;
+        let base = base.map_or_else(|| Err(self.not_cached(target, version)?), Ok)?;
         Ok(Fetched { base, was_cached })
+    }
+
+    /// What a process left that died after its installation was complete. Not in the way of anybody who uses it.
+    async fn remove_used_partial(&self, entry: &TargetEntry) {
+        let path = self.cache.partial(entry.archive.sha256);
+        if path.exists()
+            && let Ok(partial) = Partial::open(&path, entry.archive.size, Some(Duration::ZERO)).await
+        {
+            let _ = partial.remove();
+        }
     }
 
     /// Returns whether another process had installed it meanwhile.
@@ -415,18 +390,12 @@ impl Registry {
         if lock.is_real() {
             install::prepare(&self.cache, id)?;
         }
-        let partial = Partial::open(
-            &self.cache.partial(entry.archive.sha256),
-            entry.archive.size,
-            timeout,
-        )
-        .await?;
+        let partial =
+            Partial::open(&self.cache.partial(entry.archive.sha256), entry.archive.size, timeout).await?;
         install::check_space(&self.cache, entry.archive.size - partial.length(), entry)?;
         let location = self.config.source.locate(&id.version, &entry.archive.name);
-        let partial = self
-            .downloader
-            .complete(&location, &entry.archive, &id.version, partial, progress)
-            .await?;
+        let partial =
+            self.downloader.complete(&location, &entry.archive, &id.version, partial, progress).await?;
         let unpacked = {
             let (cache, id, entry, archive) =
                 (self.cache.clone(), id.clone(), entry.clone(), partial.reader()?);
@@ -453,38 +422,18 @@ impl BaseBinary {
     /// Reads the whole file and compares it with the signed digest. On a mismatch the entry is quarantined.
     pub fn verify(self) -> Result<Self> {
         let found = self.hash()?;
-        if found == self.sha256 {
-            Ok(self)
-        } else {
-            Err(self.quarantine(found))
-        }
+        if found == self.sha256 { Ok(self) } else { Err(self.quarantine(found)) }
     }
 
     /// Takes the entry out of use, because its bytes hash to `found`, and gives the error to stop with.
     pub fn quarantine(self, found: Digest) -> Error {
-        let id = EntryId {
-            key_id: self.key_id,
-            version: self.version.clone(),
-            target: self.target,
-        };
+        let id = EntryId { key_id: self.key_id, version: self.version.clone(), target: self.target };
         if let Err(error) = self.cache.quarantine(&id) {
             // As in a read-only cache. The next use finds the same mismatch.
             tracing::warn!(%error, "cannot quarantine a corrupt base binary");
         }
-        let Self {
-            target,
-            version,
-            path,
-            sha256: expected,
-            ..
-        } = self;
-        Error::Corrupt {
-            target,
-            version,
-            path: path.into(),
-            expected,
-            found,
-        }
+        let Self { target, version, path, sha256: expected, .. } = self;
+        Error::Corrupt { target, version, path: path.into(), expected, found }
     }
 
     fn hash(&self) -> Result<Digest> {

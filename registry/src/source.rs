@@ -96,47 +96,31 @@ impl Source {
         let plain = |part: &str| {
             !part.is_empty()
                 && !part.starts_with('.')
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         };
         match repository.split('/').collect::<Vec<_>>()[..] {
             [owner, name] if plain(owner) && plain(name) => {}
             _ => {
-                return Err(SourceError::Repository {
-                    found: repository.to_owned(),
-                });
+                return Err(SourceError::Repository { found: repository.to_owned() });
             }
         }
         let server = base_url(config.server_url.as_deref().unwrap_or(DEFAULT_SERVER), false)?;
-        Ok(Self::GitHub {
-            server,
-            repository: repository.to_owned(),
-        })
+        Ok(Self::GitHub { server, repository: repository.to_owned() })
     }
 
     /// What `--source` takes: a URL is a mirror, everything else is a directory. Plain HTTP needs `allow_http` unless the
     /// server is on this machine.
     pub fn parse(text: &str, allow_http: bool) -> Result<Self, SourceError> {
         if !text.contains("://") {
-            return Ok(Self::Directory {
-                path: PathBuf::from(text),
-            });
+            return Ok(Self::Directory { path: PathBuf::from(text) });
         }
         if text.starts_with("file://") {
             let url = parse_url(text)?;
-            let unsupported = |()| SourceError::Unsupported {
-                url: redacted(&url),
-                reason: "not a local path",
-            };
-            return Ok(Self::Directory {
-                path: url.to_file_path().map_err(unsupported)?,
-            });
+            let unsupported =
+                |()| SourceError::Unsupported { url: redacted(&url), reason: "not a local path" };
+            return Ok(Self::Directory { path: url.to_file_path().map_err(unsupported)? });
         }
-        Ok(Self::Mirror {
-            base: base_url(text, allow_http)?,
-            allow_http,
-        })
+        Ok(Self::Mirror { base: base_url(text, allow_http)?, allow_http })
     }
 
     /// Where this source has `file` of the release `version`.
@@ -144,19 +128,12 @@ impl Source {
         let tag = format!("v{version}");
         match self {
             Self::GitHub { server, repository } => {
-                let url = join(
-                    server,
-                    repository.split('/').chain(["releases", "download", &tag, file]),
-                );
-                Location::Url {
-                    url,
-                    allow_http: false,
-                }
+                let url = join(server, repository.split('/').chain(["releases", "download", &tag, file]));
+                Location::Url { url, allow_http: false }
             }
-            Self::Mirror { base, allow_http } => Location::Url {
-                url: join(base, [&*tag, file]),
-                allow_http: *allow_http,
-            },
+            Self::Mirror { base, allow_http } => {
+                Location::Url { url: join(base, [&*tag, file]), allow_http: *allow_http }
+            }
             Self::Directory { path } => Location::Path(release_directory(path, &tag).join(file)),
         }
     }
@@ -175,21 +152,13 @@ fn parse_url(text: &str) -> Result<Url, SourceError> {
     Url::parse(text).map_err(|source| {
         // What does not parse may still hold a password.
         let text = text.rsplit_once('@').map_or(text, |(_, rest)| rest);
-        SourceError::Url {
-            text: text.chars().take(200).collect(),
-            source,
-        }
+        SourceError::Url { text: text.chars().take(200).collect(), source }
     })
 }
 
 fn base_url(text: &str, allow_http: bool) -> Result<Url, SourceError> {
     let url = parse_url(text)?;
-    let refuse = |reason| {
-        Err(SourceError::Unsupported {
-            url: redacted(&url),
-            reason,
-        })
-    };
+    let refuse = |reason| Err(SourceError::Unsupported { url: redacted(&url), reason });
     match url.scheme() {
         "https" => {}
         "http" if allow_http || is_loopback(&url) => {}
@@ -237,10 +206,9 @@ fn redacted(url: &Url) -> String {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GitHub { server, repository } => f.write_str(&redacted(&join(
-                server,
-                repository.split('/').chain(["releases"]),
-            ))),
+            Self::GitHub { server, repository } => {
+                f.write_str(&redacted(&join(server, repository.split('/').chain(["releases"]))))
+            }
             Self::Mirror { base, .. } => f.write_str(&redacted(base)),
             Self::Directory { path } => write!(f, "{}", path.display()),
         }
@@ -280,10 +248,7 @@ mod tests {
             "https://ghe.example.com/acme/models/releases/download/v0.2.0/base-index.json"
         );
         for repository in ["", "acme", "acme/a/b", "../x", "acme/", "a b/c"] {
-            let config = GitHubConfig {
-                repository: Some(repository.to_owned()),
-                ..GitHubConfig::default()
-            };
+            let config = GitHubConfig { repository: Some(repository.to_owned()), ..GitHubConfig::default() };
             assert!(Source::github(&config).is_err(), "{repository}");
         }
     }
@@ -291,26 +256,11 @@ mod tests {
     #[test]
     fn a_mirror_is_https_or_this_machine() {
         for (text, expected) in [
-            (
-                "https://m.example.com/e",
-                "https://m.example.com/e/v0.2.0/base-index.json",
-            ),
-            (
-                "https://m.example.com/e/",
-                "https://m.example.com/e/v0.2.0/base-index.json",
-            ),
-            (
-                "http://127.0.0.1:8000",
-                "http://127.0.0.1:8000/v0.2.0/base-index.json",
-            ),
-            (
-                "http://[::1]:8000/a",
-                "http://[::1]:8000/a/v0.2.0/base-index.json",
-            ),
-            (
-                "http://localhost/a%20b",
-                "http://localhost/a%20b/v0.2.0/base-index.json",
-            ),
+            ("https://m.example.com/e", "https://m.example.com/e/v0.2.0/base-index.json"),
+            ("https://m.example.com/e/", "https://m.example.com/e/v0.2.0/base-index.json"),
+            ("http://127.0.0.1:8000", "http://127.0.0.1:8000/v0.2.0/base-index.json"),
+            ("http://[::1]:8000/a", "http://[::1]:8000/a/v0.2.0/base-index.json"),
+            ("http://localhost/a%20b", "http://localhost/a%20b/v0.2.0/base-index.json"),
         ] {
             assert_eq!(url_of(&Source::parse(text, false).unwrap()), expected);
         }
@@ -342,17 +292,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let source = Source::parse(folder.path().to_str().unwrap(), false).unwrap();
         let location = |source: &Source| source.locate(&Version::new(0, 2, 0), INDEX_NAME);
-        assert_eq!(
-            location(&source),
-            Location::Path(folder.path().join("v0.2.0").join(INDEX_NAME))
-        );
+        assert_eq!(location(&source), Location::Path(folder.path().join("v0.2.0").join(INDEX_NAME)));
         std::fs::write(folder.path().join(INDEX_NAME), "").unwrap();
         assert_eq!(location(&source), Location::Path(folder.path().join(INDEX_NAME)));
         std::fs::create_dir(folder.path().join("v0.2.0")).unwrap();
         std::fs::write(folder.path().join("v0.2.0").join(INDEX_NAME), "").unwrap();
-        assert_eq!(
-            location(&source),
-            Location::Path(folder.path().join("v0.2.0").join(INDEX_NAME))
-        );
+        assert_eq!(location(&source), Location::Path(folder.path().join("v0.2.0").join(INDEX_NAME)));
     }
 }

@@ -40,12 +40,8 @@ pub enum ObjectFormat {
 
 impl Target {
     /// All targets, in the order of their triples.
-    pub const ALL: [Self; 4] = [
-        Self::Aarch64AppleDarwin,
-        Self::Aarch64LinuxGnu,
-        Self::X86_64AppleDarwin,
-        Self::X86_64LinuxGnu,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::Aarch64AppleDarwin, Self::Aarch64LinuxGnu, Self::X86_64AppleDarwin, Self::X86_64LinuxGnu];
 
     /// The Rust target triple.
     pub const fn triple(self) -> &'static str {
@@ -77,10 +73,7 @@ impl Target {
     /// base binary runs there is for [`Host`](crate::Host) and the index's floor to say.
     pub fn host() -> Result<Self, UnknownTarget> {
         let host = target_lexicon::HOST;
-        nearest_platform(&host).ok_or_else(|| UnknownTarget {
-            found: host.to_string(),
-            suggestion: None,
-        })
+        nearest_platform(&host).ok_or_else(|| UnknownTarget { found: host.to_string(), suggestion: None })
     }
 }
 
@@ -116,10 +109,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match Self::ALL.into_iter().find(|target| target.triple() == text) {
             Some(target) => Ok(target),
-            None => Err(UnknownTarget {
-                found: text.chars().take(80).collect(),
-                suggestion: nearest(text),
-            }),
+            None => Err(UnknownTarget { found: text.chars().take(80).collect(), suggestion: nearest(text) }),
         }
     }
 }
@@ -149,10 +139,8 @@ fn of_platform(architecture: Architecture, object_format: ObjectFormat) -> Optio
 /// What `text` was probably meant to be: a triple of the same platform, a name such as `linux/arm64`, or a typing error.
 fn nearest(text: &str) -> Option<Target> {
     let text = text.trim().to_ascii_lowercase();
-    let lexicon = text
-        .parse::<Triple>()
-        .ok()
-        .filter(|triple| triple.operating_system != OperatingSystem::Unknown);
+    let lexicon =
+        text.parse::<Triple>().ok().filter(|triple| triple.operating_system != OperatingSystem::Unknown);
     if let Some(triple) = lexicon {
         // A triple that exists but has no base binary (`x86_64-pc-windows-msvc`) is not near to any.
         return nearest_platform(&triple);
@@ -160,12 +148,7 @@ fn nearest(text: &str) -> Option<Target> {
     nearest_alias(&text).or_else(|| {
         Target::ALL
             .into_iter()
-            .map(|target| {
-                (
-                    target,
-                    strsim::normalized_damerau_levenshtein(target.triple(), &text),
-                )
-            })
+            .map(|target| (target, strsim::normalized_damerau_levenshtein(target.triple(), &text)))
             .filter(|(_, similarity)| *similarity >= 0.7)
             .max_by(|a, b| a.1.total_cmp(&b.1))
             .map(|(target, _)| target)
@@ -222,10 +205,7 @@ mod tests {
     fn triples_round_trip_and_are_what_the_lexicon_calls_them() {
         for target in Target::ALL {
             assert_eq!(target.triple().parse::<Target>().unwrap(), target);
-            assert_eq!(
-                target.triple().parse::<Triple>().unwrap().to_string(),
-                target.triple()
-            );
+            assert_eq!(target.triple().parse::<Triple>().unwrap().to_string(), target.triple());
             assert_eq!(nearest_platform(&target.triple().parse().unwrap()), Some(target));
         }
         assert!(Target::ALL.is_sorted_by_key(|target| target.triple()));
@@ -262,14 +242,8 @@ mod tests {
     fn the_error_lists_all_targets_and_the_way_out() {
         let error = "linux/arm64".parse::<Target>().unwrap_err();
         let message = error.to_string();
-        assert!(
-            Target::ALL.iter().all(|target| message.contains(target.triple())),
-            "{message}"
-        );
-        assert!(
-            message.contains("did you mean `aarch64-unknown-linux-gnu`?"),
-            "{message}"
-        );
+        assert!(Target::ALL.iter().all(|target| message.contains(target.triple())), "{message}");
+        assert!(message.contains("did you mean `aarch64-unknown-linux-gnu`?"), "{message}");
         assert!(error.hint().contains("--base-binary-path"));
     }
 }

@@ -58,13 +58,8 @@ impl FromStr for KeyId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // One spelling only: key ids are directory names in the cache.
-        let id = u64::from_str_radix(text, 16)
-            .ok()
-            .map(Self)
-            .filter(|id| id.to_string() == text);
-        id.ok_or_else(|| InvalidKeyId {
-            found: text.chars().take(80).collect(),
-        })
+        let id = u64::from_str_radix(text, 16).ok().map(Self).filter(|id| id.to_string() == text);
+        id.ok_or_else(|| InvalidKeyId { found: text.chars().take(80).collect() })
     }
 }
 
@@ -138,52 +133,34 @@ impl TrustedKeys {
         if PublicKey::from_base64(file_or_key.trim()).is_ok() {
             return self.add_line(file_or_key, "given");
         }
-        let unreadable = |source| KeyError::Unreadable {
-            path: file_or_key.to_owned(),
-            source,
-        };
+        let unreadable = |source| KeyError::Unreadable { path: file_or_key.to_owned(), source };
         let path = Path::new(file_or_key);
         let size = std::fs::metadata(path).map_err(unreadable)?.len();
         if size > MAX_KEY_FILE {
             let reason = format!("{size} bytes are too many for a key file");
-            return Err(KeyError::Malformed {
-                origin: file_or_key.to_owned(),
-                reason,
-            });
+            return Err(KeyError::Malformed { origin: file_or_key.to_owned(), reason });
         }
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         let before = self.keys.len();
         self.add_text(&text, file_or_key)?;
         if self.keys.len() == before && !text.lines().any(is_key_line) {
             let reason = "the file holds no key".to_owned();
-            return Err(KeyError::Malformed {
-                origin: file_or_key.to_owned(),
-                reason,
-            });
+            return Err(KeyError::Malformed { origin: file_or_key.to_owned(), reason });
         }
         Ok(())
     }
 
     /// Adds every key of a text in the form of a minisign public key file; `#` starts a comment.
     fn add_text(&mut self, text: &str, origin: &str) -> Result<(), KeyError> {
-        text.lines()
-            .filter(|line| is_key_line(line))
-            .try_for_each(|line| self.add_line(line, origin))
+        text.lines().filter(|line| is_key_line(line)).try_for_each(|line| self.add_line(line, origin))
     }
 
     fn add_line(&mut self, line: &str, origin: &str) -> Result<(), KeyError> {
-        let malformed = |reason: String| KeyError::Malformed {
-            origin: origin.to_owned(),
-            reason,
-        };
+        let malformed = |reason: String| KeyError::Malformed { origin: origin.to_owned(), reason };
         let key = PublicKey::from_base64(line.trim()).map_err(|error| malformed(error.to_string()))?;
         let id = KeyId::of_base64(line).ok_or_else(|| malformed("it has no key id".to_owned()))?;
         if !self.keys.iter().any(|known| known.key == key) {
-            self.keys.push(TrustedKey {
-                id,
-                origin: origin.to_owned(),
-                key,
-            });
+            self.keys.push(TrustedKey { id, origin: origin.to_owned(), key });
         }
         Ok(())
     }
@@ -204,17 +181,12 @@ impl TrustedKeys {
         if self.is_empty() {
             return Err(TrustError::NoKeys);
         }
-        let decoded = Signature::decode(signature).map_err(|error| TrustError::Malformed {
-            reason: error.to_string(),
-        })?;
+        let decoded = Signature::decode(signature)
+            .map_err(|error| TrustError::Malformed { reason: error.to_string() })?;
         let key_id = signature.lines().nth(1).and_then(KeyId::of_base64);
-        let key_id = key_id.ok_or_else(|| TrustError::Malformed {
-            reason: "it has no key id".to_owned(),
-        })?;
-        let mut result = Err(TrustError::UnknownKey {
-            key_id,
-            trusted: self.keys.iter().map(|key| key.id).collect(),
-        });
+        let key_id = key_id.ok_or_else(|| TrustError::Malformed { reason: "it has no key id".to_owned() })?;
+        let mut result =
+            Err(TrustError::UnknownKey { key_id, trusted: self.keys.iter().map(|key| key.id).collect() });
         // An id is only 64 bits that its owner chooses: two keys may share one.
         for trusted in self.keys.iter().filter(|trusted| trusted.id == key_id) {
             result = match trusted.key.verify(bytes, &decoded, false) {
@@ -320,9 +292,8 @@ impl SignedIndex {
         signature: Vec<u8>,
         version: &Version,
     ) -> Result<Self, TrustError> {
-        let signature = String::from_utf8(signature).map_err(|_| TrustError::Malformed {
-            reason: "it is not text".to_owned(),
-        })?;
+        let signature = String::from_utf8(signature)
+            .map_err(|_| TrustError::Malformed { reason: "it is not text".to_owned() })?;
         let (key_id, found) = keys.verify(&bytes, &signature)?;
         let expected = trusted_comment(version);
         if found != expected {
@@ -330,20 +301,12 @@ impl SignedIndex {
         }
         let index = BaseIndex::parse(&bytes)?;
         if index.version != *version {
-            return Err(TrustError::WrongVersion {
-                expected: version.clone(),
-                found: index.version,
-            });
+            return Err(TrustError::WrongVersion { expected: version.clone(), found: index.version });
         }
         if index.project != PROJECT {
             return Err(TrustError::WrongProject { found: index.project });
         }
-        Ok(Self {
-            index,
-            key_id,
-            bytes,
-            signature,
-        })
+        Ok(Self { index, key_id, bytes, signature })
     }
 }
 
@@ -369,14 +332,9 @@ mod tests {
         let id = keys().iter().next().unwrap().id;
         assert_eq!(id.to_string(), "E7620F1842B4E81F");
         assert_eq!("E7620F1842B4E81F".parse::<KeyId>().unwrap(), id);
-        for text in [
-            "",
-            "e7620f1842b4e81f",
-            "E7620F1842B4E81",
-            "+7620F1842B4E81F",
-            "E7620F1842B4E81F0",
-            "../..",
-        ] {
+        for text in
+            ["", "e7620f1842b4e81f", "E7620F1842B4E81", "+7620F1842B4E81F", "E7620F1842B4E81F0", "../.."]
+        {
             assert!(text.parse::<KeyId>().is_err(), "{text}");
         }
     }
@@ -386,52 +344,26 @@ mod tests {
         let (id, comment) = keys().verify(b"test", SIGNATURE).unwrap();
         assert_eq!(id.to_string(), "E7620F1842B4E81F");
         assert_eq!(comment, "timestamp:1633700835\tfile:test\tprehashed");
-        assert!(matches!(
-            keys().verify(b"tesT", SIGNATURE),
-            Err(TrustError::BadSignature { .. })
-        ));
+        assert!(matches!(keys().verify(b"tesT", SIGNATURE), Err(TrustError::BadSignature { .. })));
         let moved = SIGNATURE.replace("file:test", "file:best");
-        assert!(matches!(
-            keys().verify(b"test", &moved),
-            Err(TrustError::BadSignature { .. })
-        ));
-        assert!(matches!(
-            TrustedKeys::none().verify(b"test", SIGNATURE),
-            Err(TrustError::NoKeys)
-        ));
+        assert!(matches!(keys().verify(b"test", &moved), Err(TrustError::BadSignature { .. })));
+        assert!(matches!(TrustedKeys::none().verify(b"test", SIGNATURE), Err(TrustError::NoKeys)));
         let mut other = TrustedKeys::none();
-        other
-            .add("RWRWYTRT0HXRHrxLJvLz1Xwcpf9F4hU6Qx0yAUqLtZ5ch5eaGfoGrjRH")
-            .unwrap();
-        assert!(matches!(
-            other.verify(b"test", SIGNATURE),
-            Err(TrustError::UnknownKey { .. })
-        ));
-        assert!(matches!(
-            keys().verify(b"test", "<!doctype html>"),
-            Err(TrustError::Malformed { .. })
-        ));
+        other.add("RWRWYTRT0HXRHrxLJvLz1Xwcpf9F4hU6Qx0yAUqLtZ5ch5eaGfoGrjRH").unwrap();
+        assert!(matches!(other.verify(b"test", SIGNATURE), Err(TrustError::UnknownKey { .. })));
+        assert!(matches!(keys().verify(b"test", "<!doctype html>"), Err(TrustError::Malformed { .. })));
     }
 
     #[test]
     fn key_files_hold_several_keys_and_comments() {
         let mut keys = TrustedKeys::none();
-        keys.add_text(
-            &format!("# ours\nuntrusted comment: minisign public key\n{KEY}\n\n{KEY}\n"),
-            "test",
-        )
-        .unwrap();
+        keys.add_text(&format!("# ours\nuntrusted comment: minisign public key\n{KEY}\n\n{KEY}\n"), "test")
+            .unwrap();
         assert_eq!(keys.iter().count(), 1);
         assert!(keys.add_text("not a key\n", "test").is_err());
-        assert!(matches!(
-            keys.add("/nonexistent/key.pub"),
-            Err(KeyError::Unreadable { .. })
-        ));
+        assert!(matches!(keys.add("/nonexistent/key.pub"), Err(KeyError::Unreadable { .. })));
         let empty = tempfile::NamedTempFile::new().unwrap();
-        assert!(matches!(
-            keys.add(empty.path().to_str().unwrap()),
-            Err(KeyError::Malformed { .. })
-        ));
+        assert!(matches!(keys.add(empty.path().to_str().unwrap()), Err(KeyError::Malformed { .. })));
         TrustedKeys::compiled_in().unwrap();
     }
 }
