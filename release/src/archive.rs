@@ -32,10 +32,8 @@ pub(crate) fn write<W: Write>(out: W, members: &[Member<'_>], mtime: u64, level:
     let mut encoder = zstd::Encoder::new(out, level)?;
     encoder.window_log(WINDOW_LOG)?;
     encoder.include_checksum(true)?;
-    let size: u64 = members
-        .iter()
-        .map(|member| BLOCK + (member.bytes.len() as u64).next_multiple_of(BLOCK))
-        .sum();
+    let size: u64 =
+        members.iter().map(|member| BLOCK + (member.bytes.len() as u64).next_multiple_of(BLOCK)).sum();
     // Two empty blocks end a tar.
     encoder.set_pledged_src_size(Some(size + 2 * BLOCK))?;
     let mut builder = tar::Builder::new(encoder);
@@ -65,16 +63,11 @@ pub(crate) struct Unpacked {
 
 /// Reads the archive at `path`, which must hold `binary`, the licence and the notices, in this order, and nothing else.
 pub(crate) fn read(path: &Path, binary: &str) -> Result<Unpacked, Error> {
-    let invalid = |reason: String| Error::Archive {
-        path: path.to_owned(),
-        reason,
-    };
+    let invalid = |reason: String| Error::Archive { path: path.to_owned(), reason };
     let unreadable = |error: io::Error| invalid(error.to_string());
 
     let file = File::open(path).map_err(Error::io("read", path))?;
-    let mut decoder = zstd::Decoder::new(Hashing::new(file))
-        .map_err(unreadable)?
-        .single_frame();
+    let mut decoder = zstd::Decoder::new(Hashing::new(file)).map_err(unreadable)?.single_frame();
     decoder.window_log_max(WINDOW_LOG).map_err(unreadable)?;
     let mut archive = tar::Archive::new(decoder.take(UNPACKED_LIMIT));
     let mut expected = [binary, LICENSE_MEMBER, NOTICES_MEMBER].into_iter();
@@ -83,16 +76,10 @@ pub(crate) fn read(path: &Path, binary: &str) -> Result<Unpacked, Error> {
         let mut entry = entry.map_err(unreadable)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let Some(expected) = expected.next() else {
-            return Err(invalid(format!(
-                "`{}` is one member too many",
-                name.escape_debug()
-            )));
+            return Err(invalid(format!("`{}` is one member too many", name.escape_debug())));
         };
         if name != expected {
-            return Err(invalid(format!(
-                "expected member `{expected}`, found `{}`",
-                name.escape_debug()
-            )));
+            return Err(invalid(format!("expected member `{expected}`, found `{}`", name.escape_debug())));
         }
         if entry.header().entry_type() != tar::EntryType::Regular {
             return Err(invalid(format!("member `{name}` is not a regular file")));
@@ -113,11 +100,7 @@ pub(crate) fn read(path: &Path, binary: &str) -> Result<Unpacked, Error> {
     // What stands behind the last member: to be hashed, and to be nothing but padding.
     let mut decoder = archive.into_inner();
     let mut rest = Vec::new();
-    decoder
-        .by_ref()
-        .take(1 << 20)
-        .read_to_end(&mut rest)
-        .map_err(unreadable)?;
+    decoder.by_ref().take(1 << 20).read_to_end(&mut rest).map_err(unreadable)?;
     if rest.iter().any(|byte| *byte != 0) {
         return Err(invalid("there is data behind the last member".into()));
     }
@@ -127,16 +110,10 @@ pub(crate) fn read(path: &Path, binary: &str) -> Result<Unpacked, Error> {
     let mut reader: BufReader<Hashing<File>> = decoder.into_inner().finish();
     let trailing = io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read", path))?;
     if trailing != 0 {
-        return Err(invalid(format!(
-            "{trailing} bytes stand behind the compressed data"
-        )));
+        return Err(invalid(format!("{trailing} bytes stand behind the compressed data")));
     }
     let Hashing { hasher, size, .. } = reader.into_inner();
-    Ok(Unpacked {
-        size,
-        sha256: Digest::from_hasher(hasher),
-        binary: content,
-    })
+    Ok(Unpacked { size, sha256: Digest::from_hasher(hasher), binary: content })
 }
 
 /// Hashes what is read through it.
@@ -148,11 +125,7 @@ struct Hashing<R> {
 
 impl<R> Hashing<R> {
     fn new(inner: R) -> Self {
-        Self {
-            inner,
-            hasher: Sha256::new(),
-            size: 0,
-        }
+        Self { inner, hasher: Sha256::new(), size: 0 }
     }
 }
 
@@ -171,21 +144,9 @@ mod tests {
 
     fn members(binary: &[u8]) -> [Member<'_>; 3] {
         [
-            Member {
-                name: "encoderfile",
-                mode: 0o755,
-                bytes: binary,
-            },
-            Member {
-                name: LICENSE_MEMBER,
-                mode: 0o644,
-                bytes: b"free",
-            },
-            Member {
-                name: NOTICES_MEMBER,
-                mode: 0o644,
-                bytes: b"thanks",
-            },
+            Member { name: "encoderfile", mode: 0o755, bytes: binary },
+            Member { name: LICENSE_MEMBER, mode: 0o644, bytes: b"free" },
+            Member { name: NOTICES_MEMBER, mode: 0o644, bytes: b"thanks" },
         ]
     }
 
@@ -208,10 +169,7 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let unpacked = read(&path, "encoderfile").unwrap();
         assert_eq!(unpacked.binary, binary);
-        assert_eq!(
-            (unpacked.size, unpacked.sha256),
-            (bytes.len() as u64, Digest::of(&bytes))
-        );
+        assert_eq!((unpacked.size, unpacked.sha256), (bytes.len() as u64, Digest::of(&bytes)));
         // The exact size is promised to the decoder, so that it can refuse before it allocates.
         assert_eq!(
             zstd::zstd_safe::get_frame_content_size(&bytes).unwrap(),
@@ -226,11 +184,7 @@ mod tests {
         assert_eq!(refusal(&missing), "member `THIRD_PARTY.md` is missing");
 
         let [binary, license, _] = members(b"x");
-        let surplus = Member {
-            name: "../x",
-            mode: 0o644,
-            bytes: b"",
-        };
+        let surplus = Member { name: "../x", mode: 0o644, bytes: b"" };
         let surplus = [binary, license, notices, surplus];
         // `set_path` refuses `..`, as it should.
         assert!(write(Vec::new(), &surplus, 0, 1).is_err());
@@ -238,10 +192,7 @@ mod tests {
         let mut swapped = members(b"x");
         swapped.swap(1, 2);
         let swapped = write(Vec::new(), &swapped, 0, 1).unwrap();
-        assert_eq!(
-            refusal(&swapped),
-            "expected member `LICENSE`, found `THIRD_PARTY.md`"
-        );
+        assert_eq!(refusal(&swapped), "expected member `LICENSE`, found `THIRD_PARTY.md`");
 
         let mut mode = members(b"x");
         mode[0].mode = 0o4755;
@@ -256,9 +207,7 @@ mod tests {
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
         header.set_mode(0o755);
-        builder
-            .append_link(&mut header, "encoderfile", "/bin/sh")
-            .unwrap();
+        builder.append_link(&mut header, "encoderfile", "/bin/sh").unwrap();
         let bytes = builder.into_inner().unwrap().finish().unwrap();
         assert_eq!(refusal(&bytes), "member `encoderfile` is not a regular file");
     }

@@ -15,8 +15,9 @@ use crate::third_party::Program;
     version,
     after_help = "A release, from the beginning:
   encoderfile-release keygen --out ~/keys
-  encoderfile-release pack --target x86_64-unknown-linux-gnu --runtime target/release/encoderfile-runtime \\
-      --cli target/release/encoderfile --out dist/v0.1.0
+  encoderfile-release pack --target x86_64-unknown-linux-gnu \\
+      --runtime target/release/encoderfile-runtime --cli target/release/encoderfile \\
+      --out dist/v0.1.0
   encoderfile-release index --version 0.1.0 dist/v0.1.0
   encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
 
@@ -47,8 +48,9 @@ pub(crate) enum Command {
     /// Reads the base binary's stamp without running it, and refuses what is no base binary for the target. The same
     /// files give the same archive: times are `SOURCE_DATE_EPOCH`, or 0 if that is not set.
     #[command(after_help = "Examples:
-  encoderfile-release pack --target x86_64-unknown-linux-gnu --runtime target/release/encoderfile-runtime \\
-      --cli target/release/encoderfile --out dist/v0.1.0
+  encoderfile-release pack --target x86_64-unknown-linux-gnu \\
+      --runtime target/release/encoderfile-runtime --cli target/release/encoderfile \\
+      --out dist/v0.1.0
   encoderfile-release pack --target aarch64-apple-darwin --runtime ./encoderfile-runtime \\
       --third-party THIRD_PARTY.md --out dist/v0.1.0")]
     Pack(PackArguments),
@@ -60,7 +62,8 @@ pub(crate) enum Command {
     /// publication is `SOURCE_DATE_EPOCH`, or now if that is not set.
     #[command(after_help = "Examples:
   encoderfile-release index --version 0.1.0 dist/v0.1.0
-  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) encoderfile-release index --version 0.1.0 dist/v0.1.0")]
+  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) \\
+      encoderfile-release index --version 0.1.0 dist/v0.1.0")]
     Index {
         /// Version of the release
         #[arg(long, value_name = "VERSION")]

@@ -16,11 +16,7 @@ use crate::keygen::PASSWORD_VARIABLE;
 #[non_exhaustive]
 pub(crate) enum Error {
     #[error("cannot {action} `{}`", .path.display())]
-    Io {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Io { action: &'static str, path: PathBuf, source: io::Error },
 
     #[error("key file `{}` exists already", .path.display())]
     KeyExists { path: PathBuf },
@@ -37,31 +33,16 @@ pub(crate) enum Error {
     #[error("cannot sign `{}`", .path.display())]
     Sign { path: PathBuf, source: minisign::PError },
     #[error("the new signature of `{}` does not verify", .path.display())]
-    Unverified {
-        path: PathBuf,
-        source: minisign_verify::Error,
-    },
+    Unverified { path: PathBuf, source: minisign_verify::Error },
 
     #[error("`{}` is not a base binary", .path.display())]
     NotABaseBinary { path: PathBuf, source: BaseError },
     #[error("`{}` is not an executable for `{target}`", .path.display())]
-    WrongPlatform {
-        path: PathBuf,
-        target: Target,
-        found: String,
-    },
+    WrongPlatform { path: PathBuf, target: Target, found: String },
     #[error("base binary `{}` says of itself that it is for another target", .path.display())]
-    WrongTarget {
-        path: PathBuf,
-        expected: Target,
-        found: String,
-    },
+    WrongTarget { path: PathBuf, expected: Target, found: String },
     #[error("base binary `{}` says of itself that it has another version", .path.display())]
-    WrongVersion {
-        path: PathBuf,
-        expected: Version,
-        found: String,
-    },
+    WrongVersion { path: PathBuf, expected: Version, found: String },
     #[error("`{}` is a base binary, not the command line", .path.display())]
     RuntimeAsCli { path: PathBuf },
     #[error("cannot measure the oldest system that `{}` runs on", .path.display())]
@@ -85,11 +66,7 @@ pub(crate) enum Error {
     #[error("archive `{name}` is in the index of `{}` but not there", .directory.display())]
     Missing { directory: PathBuf, name: String },
     #[error("archive `{}` does not match its index", .path.display())]
-    Mismatch {
-        path: PathBuf,
-        expected: (u64, Digest),
-        found: (u64, Digest),
-    },
+    Mismatch { path: PathBuf, expected: (u64, Digest), found: (u64, Digest) },
 
     #[error("cannot read the workspace's dependencies")]
     Metadata { source: cargo_metadata::Error },
@@ -98,11 +75,7 @@ pub(crate) enum Error {
     #[error("dependency `{name}` {version} has no licence")]
     NoLicence { name: String, version: String },
     #[error("the notices of ONNX Runtime {version} for `{target}` are not there")]
-    NoNotices {
-        version: String,
-        target: Target,
-        path: PathBuf,
-    },
+    NoNotices { version: String, target: Target, path: PathBuf },
     #[error("cannot read the pinned ONNX Runtime version in `{}`", .path.display())]
     Pins { path: PathBuf, source: toml::de::Error },
 
@@ -113,11 +86,7 @@ pub(crate) enum Error {
 impl Error {
     /// For `map_err`: the same file operation may fail for many reasons, all of them told by the system.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io {
-            action,
-            path: path.to_owned(),
-            source,
-        }
+        move |source| Self::Io { action, path: path.to_owned(), source }
     }
 
     /// Labelled values that belong to the message.
@@ -220,12 +189,7 @@ impl Error {
             details.push(("cause", error.to_string().trim().replace('\n', "\n    ")));
             source = error.source();
         }
-        let width = details
-            .iter()
-            .map(|(label, _)| label.len())
-            .max()
-            .unwrap_or_default()
-            + 1;
+        let width = details.iter().map(|(label, _)| label.len()).max().unwrap_or_default() + 1;
         for (label, value) in details {
             let label = format!("{label}:");
             let _ = writeln!(report, "  {label:width$} {value}");

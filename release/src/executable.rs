@@ -12,10 +12,8 @@ use crate::error::Error;
 
 /// Checks that `file` is a base binary for `target`, and returns its stamp. `path` is what messages call it.
 pub(crate) fn base_binary(file: &File, path: &Path, target: Target) -> Result<Stamp, Error> {
-    let facts = inspect_base(file).map_err(|source| Error::NotABaseBinary {
-        path: path.to_owned(),
-        source,
-    })?;
+    let facts =
+        inspect_base(file).map_err(|source| Error::NotABaseBinary { path: path.to_owned(), source })?;
     if facts.stamp.target != target.triple() {
         return Err(Error::WrongTarget {
             path: path.to_owned(),
@@ -29,19 +27,13 @@ pub(crate) fn base_binary(file: &File, path: &Path, target: Target) -> Result<St
 /// The same for one that is in memory.
 pub(crate) fn base_binary_in(bytes: &[u8], path: &Path, target: Target) -> Result<Stamp, Error> {
     let mut file = tempfile::tempfile().map_err(Error::io("unpack", path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.rewind())
-        .map_err(Error::io("unpack", path))?;
+    file.write_all(bytes).and_then(|()| file.rewind()).map_err(Error::io("unpack", path))?;
     base_binary(&file, path, target)
 }
 
 /// Checks that `bytes` are the command line for `target`: an executable, and not a base binary.
 pub(crate) fn command_line(bytes: &[u8], path: &Path, target: Target) -> Result<(), Error> {
-    let wrong = |found: String| Error::WrongPlatform {
-        path: path.to_owned(),
-        target,
-        found,
-    };
+    let wrong = |found: String| Error::WrongPlatform { path: path.to_owned(), target, found };
     let object = object::File::parse(bytes).map_err(|error| wrong(error.to_string()))?;
     let format = match target.object_format() {
         ObjectFormat::Elf => BinaryFormat::Elf,
@@ -58,9 +50,7 @@ pub(crate) fn command_line(bytes: &[u8], path: &Path, target: Target) -> Result<
         return Err(wrong(format!("{format:?} {kind:?} for {architecture:?}")));
     }
     if Stamp::find(bytes).is_some() {
-        return Err(Error::RuntimeAsCli {
-            path: path.to_owned(),
-        });
+        return Err(Error::RuntimeAsCli { path: path.to_owned() });
     }
     Ok(())
 }

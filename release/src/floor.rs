@@ -53,17 +53,9 @@ pub(crate) enum FloorError {
     #[error("{part} has no section table that tells its symbol versions")]
     NoSections { part: Part },
     #[error("{part} needs symbol version `{version}`, which is no release of glibc")]
-    UnknownVersion {
-        part: Part,
-        version: String,
-        symbols: Vec<String>,
-    },
+    UnknownVersion { part: Part, version: String, symbols: Vec<String> },
     #[error("{part} needs glibc {version}, newer than {GLIBC_CEILING}")]
-    TooNew {
-        part: Part,
-        version: PlatformVersion,
-        symbols: Vec<String>,
-    },
+    TooNew { part: Part, version: PlatformVersion, symbols: Vec<String> },
     #[error("it names no {0} version that it needs")]
     None(&'static str),
 }
@@ -104,9 +96,7 @@ pub(crate) fn measure(binary: &[u8], target: Target) -> Result<MeasuredFloor, Fl
         libraries += usize::from(start != 0);
         let need = with_alignment(&binary[start..], |bytes| needs(bytes, part))?;
         if let Some(need) = need
-            && highest
-                .as_ref()
-                .is_none_or(|(_, highest)| highest.version < need.version)
+            && highest.as_ref().is_none_or(|(_, highest)| highest.version < need.version)
         {
             highest = Some((part, need));
         }
@@ -118,21 +108,12 @@ pub(crate) fn measure(binary: &[u8], target: Target) -> Result<MeasuredFloor, Fl
     let (part, Need { version, symbols }) = highest.ok_or(FloorError::None(name))?;
     let floor = match object_format {
         ObjectFormat::Elf if version > GLIBC_CEILING => {
-            return Err(FloorError::TooNew {
-                part,
-                version,
-                symbols,
-            });
+            return Err(FloorError::TooNew { part, version, symbols });
         }
         ObjectFormat::Elf => Floor::Glibc(version),
         ObjectFormat::MachO => Floor::Macos(version),
     };
-    Ok(MeasuredFloor {
-        floor,
-        part,
-        symbols,
-        libraries,
-    })
+    Ok(MeasuredFloor { floor, part, symbols, libraries })
 }
 
 /// The newest version that something asks for, and the symbols that do.
@@ -199,11 +180,7 @@ fn glibc_need(bytes: &[u8], part: Part) -> Result<Option<Need>, FloorError> {
             number => match number.parse() {
                 Ok(version) => version,
                 Err(_) => {
-                    return Err(FloorError::UnknownVersion {
-                        part,
-                        version: name,
-                        symbols,
-                    });
+                    return Err(FloorError::UnknownVersion { part, version: name, symbols });
                 }
             },
         };
@@ -221,14 +198,8 @@ fn needed_versions(bytes: &[u8]) -> object::Result<Option<BTreeMap<String, Vec<S
     let endian = header.endian()?;
     let sections = header.sections(endian, bytes)?;
     let segments = header.program_headers(endian, bytes)?;
-    let is_dynamic = segments
-        .iter()
-        .any(|segment| segment.p_type.get(endian) == elf::PT_DYNAMIC);
-    if is_dynamic
-        && !sections
-            .iter()
-            .any(|section| section.sh_type(endian) == elf::SHT_DYNAMIC)
-    {
+    let is_dynamic = segments.iter().any(|segment| segment.p_type.get(endian) == elf::PT_DYNAMIC);
+    if is_dynamic && !sections.iter().any(|section| section.sh_type(endian) == elf::SHT_DYNAMIC) {
         return Ok(None);
     }
     let mut versions = BTreeMap::new();
@@ -267,10 +238,7 @@ fn needed_versions(bytes: &[u8]) -> object::Result<Option<BTreeMap<String, Vec<S
 /// The deployment target.
 fn macos_need(bytes: &[u8], part: Part) -> Result<Option<Need>, FloorError> {
     let version = deployment_target(bytes).map_err(|source| FloorError::Unreadable { part, source })?;
-    Ok(version.map(|version| Need {
-        version,
-        symbols: Vec::new(),
-    }))
+    Ok(version.map(|version| Need { version, symbols: Vec::new() }))
 }
 
 fn deployment_target(bytes: &[u8]) -> object::Result<Option<PlatformVersion>> {

@@ -19,15 +19,9 @@ pub(crate) struct Folder {
 impl Folder {
     /// Looks at `directory`, where nothing may lie that is not part of a release. Hidden files do not count.
     pub(crate) fn open(directory: &Path) -> Result<Self, Error> {
-        let mut folder = Self {
-            runtimes: BTreeMap::new(),
-            clis: BTreeMap::new(),
-        };
+        let mut folder = Self { runtimes: BTreeMap::new(), clis: BTreeMap::new() };
         let mut unknown = Vec::new();
-        for entry in directory
-            .read_dir()
-            .map_err(Error::io("read directory", directory))?
-        {
+        for entry in directory.read_dir().map_err(Error::io("read directory", directory))? {
             let entry = entry.map_err(Error::io("read directory", directory))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if name.starts_with('.') {
@@ -36,9 +30,7 @@ impl Folder {
             let path = entry.path();
             let signed = name.strip_suffix(SIGNATURE_SUFFIX).unwrap_or(&name);
             let of_target = |archive_name: fn(Target) -> String| {
-                Target::ALL
-                    .into_iter()
-                    .find(|&target| archive_name(target) == signed)
+                Target::ALL.into_iter().find(|&target| archive_name(target) == signed)
             };
             let (archives, target) = if let Some(target) = of_target(runtime_archive_name) {
                 (&mut folder.runtimes, Some(target))
@@ -59,22 +51,14 @@ impl Folder {
         }
         if !unknown.is_empty() {
             unknown.sort();
-            return Err(Error::UnknownFiles {
-                directory: directory.to_owned(),
-                names: unknown,
-            });
+            return Err(Error::UnknownFiles { directory: directory.to_owned(), names: unknown });
         }
         if folder.runtimes.is_empty() {
-            return Err(Error::NoArchives {
-                directory: directory.to_owned(),
-            });
+            return Err(Error::NoArchives { directory: directory.to_owned() });
         }
         for (&target, path) in &folder.clis {
             if !folder.runtimes.contains_key(&target) {
-                return Err(Error::CliWithoutRuntime {
-                    path: path.clone(),
-                    target,
-                });
+                return Err(Error::CliWithoutRuntime { path: path.clone(), target });
             }
         }
         Ok(folder)

@@ -38,26 +38,16 @@ pub(crate) fn index(directory: &Path, version: &Version) -> Result<Indexed, Erro
         let stamp = executable::base_binary_in(&unpacked.binary, path, target)?;
         if stamp.version != version.to_string() {
             let expected = version.clone();
-            return Err(Error::WrongVersion {
-                path: path.clone(),
-                expected,
-                found: stamp.version,
-            });
+            return Err(Error::WrongVersion { path: path.clone(), expected, found: stamp.version });
         }
-        let measured = floor::measure(&unpacked.binary, target).map_err(|source| Error::Floor {
-            path: path.clone(),
-            source,
-        })?;
+        let measured = floor::measure(&unpacked.binary, target)
+            .map_err(|source| Error::Floor { path: path.clone(), source })?;
         let cli = match folder.clis.get(&target) {
             Some(path) => {
                 let unpacked = archive::read(path, CLI_MEMBER)?;
                 executable::command_line(&unpacked.binary, path, target)?;
                 let (size, sha256) = (unpacked.size, unpacked.sha256);
-                Some(ArchiveFile {
-                    name: cli_archive_name(target),
-                    size,
-                    sha256,
-                })
+                Some(ArchiveFile { name: cli_archive_name(target), size, sha256 })
             }
             None => None,
         };
@@ -67,10 +57,7 @@ pub(crate) fn index(directory: &Path, version: &Version) -> Result<Indexed, Erro
                 size: unpacked.size,
                 sha256: unpacked.sha256,
             },
-            binary: BinaryFile {
-                size: unpacked.binary.len() as u64,
-                sha256: Digest::of(&unpacked.binary),
-            },
+            binary: BinaryFile { size: unpacked.binary.len() as u64, sha256: Digest::of(&unpacked.binary) },
             floor: measured.floor,
             format_versions: stamp.format_versions,
             onnxruntime_version: stamp.onnxruntime_version,
@@ -85,15 +72,9 @@ pub(crate) fn index(directory: &Path, version: &Version) -> Result<Indexed, Erro
         project: PROJECT.to_owned(),
         version: version.clone(),
         published,
-        targets: targets
-            .iter()
-            .map(|(&target, (entry, _))| (target, entry.clone()))
-            .collect(),
+        targets: targets.iter().map(|(&target, (entry, _))| (target, entry.clone())).collect(),
     };
-    let document = index.to_json().map_err(|source| Error::Index {
-        path: path.clone(),
-        source,
-    })?;
+    let document = index.to_json().map_err(|source| Error::Index { path: path.clone(), source })?;
     output::write(&path, 0o644, document.as_bytes())?;
     Ok(Indexed { path, targets })
 }
@@ -102,12 +83,7 @@ impl fmt::Display for Indexed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.path.display())?;
         for (target, (entry, measured)) in &self.targets {
-            let MeasuredFloor {
-                floor,
-                part,
-                symbols,
-                libraries,
-            } = measured;
+            let MeasuredFloor { floor, part, symbols, libraries } = measured;
             let (archive, binary) = (entry.archive.size, entry.binary.size);
             write!(
                 f,

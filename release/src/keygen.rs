@@ -40,27 +40,18 @@ pub(crate) fn keygen(out: &Path, password: Option<String>) -> Result<Generated, 
     let pair = pair.map_err(|source| Error::GenerateKey { source })?;
     let key_id = key_id(pair.pk.keynum());
     let comment = format!("encoderfile release signing key {key_id}");
-    let secret_box = pair
-        .sk
-        .to_box(Some(&comment))
-        .map_err(|source| Error::GenerateKey { source })?;
+    let secret_box = pair.sk.to_box(Some(&comment)).map_err(|source| Error::GenerateKey { source })?;
     let public_box = pair.pk.to_box().map_err(|source| Error::GenerateKey { source })?;
 
     // The public key first: without the secret one it is harmless, while a secret key alone looks like a finished pair.
-    for (path, mode, bytes) in [
-        (&public_key, 0o644, public_box.to_bytes()),
-        (&secret_key, 0o600, secret_box.to_bytes()),
-    ] {
+    for (path, mode, bytes) in
+        [(&public_key, 0o644, public_box.to_bytes()), (&secret_key, 0o600, secret_box.to_bytes())]
+    {
         let mut output = OutputFile::create(path, mode)?;
         output.write_all(&bytes).map_err(Error::io("write", path))?;
         output.commit_new()?;
     }
-    Ok(Generated {
-        secret_key,
-        public_key,
-        key_id,
-        encrypted,
-    })
+    Ok(Generated { secret_key, public_key, key_id, encrypted })
 }
 
 /// The password of the secret key, from the environment. An empty one is a secret that a CI forgot to pass on, and must
@@ -82,19 +73,11 @@ pub(crate) fn key_id(keynum: &[u8]) -> String {
 
 impl fmt::Display for Generated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            secret_key,
-            public_key,
-            key_id,
-            encrypted,
-        } = self;
+        let Self { secret_key, public_key, key_id, encrypted } = self;
         let (secret_key, public_key) = (secret_key.display(), public_key.display());
         writeln!(f, "key id:     {key_id}")?;
         if *encrypted {
-            writeln!(
-                f,
-                "secret key: {secret_key} (encrypted with the password in {PASSWORD_VARIABLE})"
-            )?;
+            writeln!(f, "secret key: {secret_key} (encrypted with the password in {PASSWORD_VARIABLE})")?;
         } else {
             writeln!(
                 f,
@@ -104,14 +87,8 @@ impl fmt::Display for Generated {
         writeln!(f, "public key: {public_key}")?;
         writeln!(f)?;
         writeln!(f, "next:")?;
-        writeln!(
-            f,
-            "  keep the secret key out of the repository, with a copy in a safe place"
-        )?;
-        writeln!(
-            f,
-            "  sign a release with it:     encoderfile-release sign DIR --key {secret_key}"
-        )?;
+        writeln!(f, "  keep the secret key out of the repository, with a copy in a safe place")?;
+        writeln!(f, "  sign a release with it:     encoderfile-release sign DIR --key {secret_key}")?;
         writeln!(
             f,
             "  use what it has signed:     encoderfile base fetch --source DIR --trusted-key {public_key}"

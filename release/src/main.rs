@@ -47,12 +47,7 @@ fn run(command: Command) -> Result<String, Error> {
         Command::Pack(arguments) => pack::pack(&arguments)?.to_string(),
         Command::Index { version, directory } => index::index(&directory, &version)?.to_string(),
         Command::Sign { directory, key } => sign::sign(&directory, &key, keygen::password()?)?.to_string(),
-        Command::ThirdParty {
-            program,
-            target,
-            out,
-            manifest_path,
-        } => {
+        Command::ThirdParty { program, target, out, manifest_path } => {
             let notices = Notices {
                 program,
                 target,

@@ -30,18 +30,14 @@ impl OutputFile {
             .permissions(permissions(mode))
             .tempfile_in(directory)
             .map_err(Error::io("write in directory", directory))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: BufWriter::new(file),
-        })
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
     /// Gives the file its name, taking the place of what was there.
     pub(crate) fn commit(self) -> Result<(), Error> {
         let path = self.path.clone();
         let file = self.synced().map_err(Error::io("write", &path))?;
-        file.persist(&path)
-            .map_err(|error| Error::io("write", &path)(error.error))?;
+        file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
         Ok(())
     }
 

@@ -28,20 +28,13 @@ pub(crate) struct Packed {
 
 /// Packs what `arguments` name. Nothing appears in the output directory unless all of it is in order.
 pub(crate) fn pack(arguments: &PackArguments) -> Result<Packed, Error> {
-    let PackArguments {
-        target,
-        runtime,
-        cli,
-        out,
-        ..
-    } = arguments;
+    let PackArguments { target, runtime, cli, out, .. } = arguments;
     let mtime = source_date()?.map_or(0, |time| time.as_second().unsigned_abs());
 
     let mut file = File::open(runtime).map_err(Error::io("read", runtime))?;
     let stamp = executable::base_binary(&file, runtime, *target)?;
     let mut binary = Vec::new();
-    file.read_to_end(&mut binary)
-        .map_err(Error::io("read", runtime))?;
+    file.read_to_end(&mut binary).map_err(Error::io("read", runtime))?;
     let cli = match cli {
         Some(path) => {
             let binary = std::fs::read(path).map_err(Error::io("read", path))?;
@@ -62,12 +55,7 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<Packed, Error> {
     };
     let version = Some(Cow::Borrowed(stamp.onnxruntime_version.as_str()));
     let runtime_notices = notices(Program::Runtime, arguments.third_party.as_deref(), version)?;
-    let mut contents = vec![(
-        runtime_archive_name(*target),
-        RUNTIME_MEMBER,
-        binary,
-        runtime_notices,
-    )];
+    let mut contents = vec![(runtime_archive_name(*target), RUNTIME_MEMBER, binary, runtime_notices)];
     if let Some(binary) = cli {
         let notices = notices(Program::Cli, arguments.cli_third_party.as_deref(), None)?;
         contents.push((cli_archive_name(*target), CLI_MEMBER, binary, notices));
@@ -77,21 +65,9 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<Packed, Error> {
     for (name, member, binary, notices) in contents {
         let path = out.join(name);
         let members = [
-            Member {
-                name: member,
-                mode: 0o755,
-                bytes: &binary,
-            },
-            Member {
-                name: LICENSE_MEMBER,
-                mode: 0o644,
-                bytes: LICENSE.as_bytes(),
-            },
-            Member {
-                name: NOTICES_MEMBER,
-                mode: 0o644,
-                bytes: notices.as_bytes(),
-            },
+            Member { name: member, mode: 0o755, bytes: &binary },
+            Member { name: LICENSE_MEMBER, mode: 0o644, bytes: LICENSE.as_bytes() },
+            Member { name: NOTICES_MEMBER, mode: 0o644, bytes: notices.as_bytes() },
         ];
         let bytes = archive::write(Vec::new(), &members, mtime, arguments.level)
             .map_err(Error::io("write", &path))?;
@@ -111,11 +87,7 @@ impl fmt::Display for Packed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, (path, size, sha256)) in self.archives.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
-            write!(
-                f,
-                "{separator}{}\n  size:   {size}\n  sha256: {sha256}",
-                path.display()
-            )?;
+            write!(f, "{separator}{}\n  size:   {size}\n  sha256: {sha256}", path.display())?;
         }
         Ok(())
     }

@@ -13,9 +13,7 @@ pub(crate) fn source_date() -> Result<Option<Timestamp>, Error> {
 }
 
 fn parse(text: &str) -> Result<Timestamp, Error> {
-    let invalid = || Error::SourceDateEpoch {
-        found: text.to_owned(),
-    };
+    let invalid = || Error::SourceDateEpoch { found: text.to_owned() };
     // Unsigned, and no further than a tar header reaches.
     let seconds = text.parse::<u32>().map_err(|_| invalid())?;
     Timestamp::from_second(seconds.into()).map_err(|_| invalid())

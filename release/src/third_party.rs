@@ -18,21 +18,12 @@ use serde::Deserialize;
 use crate::error::Error;
 
 /// How the names of files with licences and notices start, in upper case.
-const LICENCE_NAMES: [&str; 7] = [
-    "LICENSE",
-    "LICENCE",
-    "COPYING",
-    "COPYRIGHT",
-    "NOTICE",
-    "UNLICENSE",
-    "AUTHORS",
-];
+const LICENCE_NAMES: [&str; 7] =
+    ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE", "AUTHORS"];
 /// Extensions of texts; anything else behind a dot is part of a name such as `LICENSE.Apache-2.0`, or of a program.
 const NOT_TEXTS: [&str; 10] = ["rs", "c", "h", "py", "sh", "json", "toml", "yml", "yaml", "html"];
 /// Directories of a package that do not end in a program.
-const NOT_BUILT: [&str; 8] = [
-    "target", "tests", "test", "testdata", "examples", "benches", "fuzz", "doc",
-];
+const NOT_BUILT: [&str; 8] = ["target", "tests", "test", "testdata", "examples", "benches", "fuzz", "doc"];
 /// Bundled C libraries keep their licence in their own directory, this deep at most.
 const DEPTH: usize = 4;
 /// Where the runtime's build script puts ONNX Runtime, and which version it takes.
@@ -106,20 +97,12 @@ fn metadata(notices: &Notices<'_>) -> Result<Metadata, Error> {
 
 /// The packages of others that `program` is linked from.
 fn dependencies(metadata: &Metadata, program: Program) -> Result<Vec<&Package>, Error> {
-    let no_package = || Error::NoPackage {
-        name: program.name().to_owned(),
-    };
-    let packages: HashMap<&PackageId, &Package> = metadata
-        .packages
-        .iter()
-        .map(|package| (&package.id, package))
-        .collect();
+    let no_package = || Error::NoPackage { name: program.name().to_owned() };
+    let packages: HashMap<&PackageId, &Package> =
+        metadata.packages.iter().map(|package| (&package.id, package)).collect();
     let resolve = metadata.resolve.as_ref().ok_or_else(no_package)?;
     let nodes: HashMap<&PackageId, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
-    let root = metadata
-        .workspace_packages()
-        .into_iter()
-        .find(|package| *package.name == program.name());
+    let root = metadata.workspace_packages().into_iter().find(|package| *package.name == program.name());
 
     let mut pending = vec![&root.ok_or_else(no_package)?.id];
     let mut seen = BTreeSet::new();
@@ -128,10 +111,7 @@ fn dependencies(metadata: &Metadata, program: Program) -> Result<Vec<&Package>, 
             && let Some(node) = nodes.get(id)
         {
             let normal = node.deps.iter().filter(|dependency| {
-                dependency
-                    .dep_kinds
-                    .iter()
-                    .any(|kind| kind.kind == DependencyKind::Normal)
+                dependency.dep_kinds.iter().any(|kind| kind.kind == DependencyKind::Normal)
             });
             pending.extend(normal.map(|dependency| &dependency.pkg));
         }
@@ -148,10 +128,7 @@ fn component(package: &Package) -> Result<Component, Error> {
     if let Some(path) = package.license_file() {
         let name = path.file_name().unwrap_or_default().to_owned();
         if !texts.iter().any(|(found, _)| *found == name) {
-            texts.push((
-                name,
-                read_text(path.as_std_path()).map_err(Error::io("read", path.as_std_path()))?,
-            ));
+            texts.push((name, read_text(path.as_std_path()).map_err(Error::io("read", path.as_std_path()))?));
         }
     }
     let (name, version) = (package.name.to_string(), package.version.to_string());
@@ -163,13 +140,7 @@ fn component(package: &Package) -> Result<Component, Error> {
     };
     let origin = package.repository.clone().or_else(|| package.homepage.clone());
     let origin = origin.unwrap_or_else(|| format!("https://crates.io/crates/{name}"));
-    Ok(Component {
-        name,
-        version,
-        licence,
-        origin,
-        texts,
-    })
+    Ok(Component { name, version, licence, origin, texts })
 }
 
 /// ONNX Runtime, with what its own build ships of notices.
@@ -178,22 +149,14 @@ fn onnxruntime(notices: &Notices<'_>, metadata: &Metadata) -> Result<Component, 
         Some(version) => version.to_string(),
         None => pinned_version(&metadata.workspace_root.join(PINS).into_std_path_buf())?,
     };
-    let path = metadata
-        .target_directory
-        .join("onnxruntime")
-        .join(&version)
-        .join(notices.target.triple());
+    let path = metadata.target_directory.join("onnxruntime").join(&version).join(notices.target.triple());
     let path = path.into_std_path_buf();
     let mut texts = Vec::new();
     for name in ["LICENSE", "ThirdPartyNotices.txt"] {
         match read_text(&path.join(name)) {
             Ok(text) => texts.push((name.to_owned(), text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Error::NoNotices {
-                    version,
-                    target: notices.target,
-                    path: path.join(name),
-                });
+                return Err(Error::NoNotices { version, target: notices.target, path: path.join(name) });
             }
             Err(error) => return Err(Error::io("read", &path.join(name))(error)),
         }
@@ -214,10 +177,7 @@ fn pinned_version(path: &Path) -> Result<String, Error> {
     }
 
     let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let pins: Pins = toml::from_str(&text).map_err(|source| Error::Pins {
-        path: path.to_owned(),
-        source,
-    })?;
+    let pins: Pins = toml::from_str(&text).map_err(|source| Error::Pins { path: path.to_owned(), source })?;
     Ok(pins.version)
 }
 
@@ -226,10 +186,7 @@ fn texts(directory: &Path) -> io::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     collect_texts(directory, "", DEPTH, &mut found)?;
     found.sort();
-    found
-        .into_iter()
-        .map(|(name, path)| Ok((name, read_text(&path)?)))
-        .collect()
+    found.into_iter().map(|(name, path)| Ok((name, read_text(&path)?))).collect()
 }
 
 fn collect_texts(
@@ -258,9 +215,7 @@ fn collect_texts(
 
 fn is_licence_name(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
-    let extension = name
-        .rsplit_once('.')
-        .map(|(_, extension)| extension.to_ascii_lowercase());
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
     LICENCE_NAMES.iter().any(|start| upper.starts_with(start))
         && !extension.is_some_and(|extension| NOT_TEXTS.contains(&extension.as_str()))
 }
@@ -275,44 +230,35 @@ fn read_text(path: &Path) -> io::Result<String> {
 }
 
 fn render(program: Program, target: Target, components: &[Component]) -> String {
-    let mut document = format!(
-        "# Third-party software in `{}` for `{target}`\n\n",
-        program.name()
-    );
+    let mut document = format!("# Third-party software in `{}` for `{target}`\n\n", program.name());
     document += "This program is linked from the components below, each under its own licence, and from the Rust \
                  standard library\n(MIT OR Apache-2.0, https://github.com/rust-lang/rust). Their licence texts and \
                  notices follow, each once.\n\n";
     document += "| component | version | licence | origin |\n|---|---|---|---|\n";
-    for Component {
-        name,
-        version,
-        licence,
-        origin,
-        ..
-    } in components
-    {
+    for Component { name, version, licence, origin, .. } in components {
         let row = [name, version, licence, origin].map(|cell| cell.replace('|', "\\|"));
         let _ = writeln!(document, "| {} |", row.join(" | "));
     }
 
-    // Texts in the order of the first component that has them.
-    let mut holders: BTreeMap<&str, (usize, Vec<String>)> = BTreeMap::new();
+    // Texts in the order of the first component that has them. Those that differ in their line breaks alone are one.
+    let mut order: Vec<&str> = Vec::new();
+    let mut holders: BTreeMap<String, (usize, Vec<String>)> = BTreeMap::new();
     let mut without = Vec::new();
     for component in components {
         if component.texts.is_empty() {
-            without.push(format!(
-                "{} {} ({})",
-                component.name, component.version, component.licence
-            ));
+            without.push(format!("{} {} ({})", component.name, component.version, component.licence));
         }
         for (file, text) in &component.texts {
-            let position = holders.len();
-            let (_, names) = holders.entry(text).or_insert_with(|| (position, Vec::new()));
+            let words: Vec<&str> = text.split_whitespace().collect();
+            let (_, names) = holders.entry(words.join(" ")).or_insert_with(|| {
+                order.push(text);
+                (order.len(), Vec::new())
+            });
             names.push(format!("{} {} (`{file}`)", component.name, component.version));
         }
     }
-    let mut ordered: Vec<_> = holders.into_iter().collect();
-    ordered.sort_by_key(|(_, (position, _))| *position);
+    let mut holders: Vec<_> = holders.into_values().collect();
+    holders.sort();
 
     if !without.is_empty() {
         document += "\n## Components that ship no text of their licence\n\n";
@@ -321,7 +267,7 @@ fn render(program: Program, target: Target, components: &[Component]) -> String 
         }
     }
     document += "\n## Licence texts and notices\n";
-    for (text, (_, names)) in ordered {
+    for (text, (_, names)) in order.into_iter().zip(holders) {
         let fence = fence(text);
         document.push('\n');
         for name in names {
@@ -334,11 +280,7 @@ fn render(program: Program, target: Target, components: &[Component]) -> String 
 
 /// A fence that no line of `text` can close.
 fn fence(text: &str) -> String {
-    let longest = text
-        .split(|character| character != '`')
-        .map(str::len)
-        .max()
-        .unwrap_or_default();
+    let longest = text.split(|character| character != '`').map(str::len).max().unwrap_or_default();
     "`".repeat(longest.max(2) + 1)
 }
 
@@ -347,10 +289,7 @@ mod tests {
     use super::*;
 
     fn component(name: &str, texts: &[(&str, &str)]) -> Component {
-        let texts = texts
-            .iter()
-            .map(|&(file, text)| (file.to_owned(), text.to_owned()))
-            .collect();
+        let texts = texts.iter().map(|&(file, text)| (file.to_owned(), text.to_owned())).collect();
         let owned = str::to_owned;
         Component {
             name: owned(name),
@@ -365,7 +304,7 @@ mod tests {
     fn equal_texts_stand_once_with_all_their_holders() {
         let components = [
             component("a", &[("LICENSE-MIT", "Be kind.")]),
-            component("b", &[("LICENSE", "Be kind."), ("NOTICE", "Made by ```b```.")]),
+            component("b", &[("LICENSE", "Be\nkind."), ("NOTICE", "Made by ```b```.")]),
             component("c", &[]),
         ];
         let document = render(Program::Cli, Target::X86_64LinuxGnu, &components);
@@ -374,22 +313,13 @@ mod tests {
                         - a 1.0.0 (`LICENSE-MIT`)\n- b 1.0.0 (`LICENSE`)\n\n```text\nBe kind.\n```\n\n\
                         - b 1.0.0 (`NOTICE`)\n\n````text\nMade by ```b```.\n````\n";
         assert_eq!(texts, expected);
-        assert!(
-            document.contains("| b | 1.0.0 | MIT | https://x |\n"),
-            "{document}"
-        );
+        assert!(document.contains("| b | 1.0.0 | MIT | https://x |\n"), "{document}");
     }
 
     #[test]
     fn texts_are_known_by_their_names() {
-        for name in [
-            "LICENSE",
-            "license-mit",
-            "LICENSE.Apache-2.0",
-            "COPYING.txt",
-            "Notice.md",
-            "UNLICENSE",
-        ] {
+        for name in ["LICENSE", "license-mit", "LICENSE.Apache-2.0", "COPYING.txt", "Notice.md", "UNLICENSE"]
+        {
             assert!(is_licence_name(name), "{name}");
         }
         for name in ["license.rs", "copying.c", "README.md", "LICENSE.html"] {

@@ -1,0 +1,187 @@
+//! Signatures.
+
+use std::fs;
+use std::process::Command;
+
+use encoderfile_registry::{INDEX_NAME, Target};
+use minisign_verify::{PublicKey, Signature};
+
+use crate::{VERSION, Workshop, installed, succeed};
+
+const SIGN: [&str; 3] = ["sign", "dist", "--key=keys/encoderfile.key"];
+
+/// Checks all signatures of a release as any user could, and returns the names of the signed files.
+fn verify(workshop: &Workshop, public_key: &str) -> Vec<String> {
+    let key = PublicKey::from_file(workshop.path(public_key)).unwrap();
+    let names = workshop.names("dist");
+    let mut signed = Vec::new();
+    for name in names.iter().filter(|name| !name.ends_with(".minisig")) {
+        let signature = Signature::from_file(workshop.path(format!("dist/{name}.minisig"))).unwrap();
+        // Not the old form of signatures, which is of the whole file and not of its hash.
+        key.verify(&workshop.read(format!("dist/{name}")), &signature, false).unwrap();
+        let expected = match name.as_str() {
+            INDEX_NAME => format!("encoderfile base-index v{VERSION}"),
+            archive => format!("encoderfile {archive} v{VERSION}"),
+        };
+        assert_eq!(signature.trusted_comment(), expected);
+        signed.push(name.clone());
+    }
+    assert_eq!(names.len(), 2 * signed.len(), "{names:?}");
+    signed
+}
+
+#[test]
+fn every_file_is_signed() {
+    let workshop = Workshop::new();
+    workshop.release();
+    let report = workshop.run(&SIGN);
+    let signed = verify(&workshop, "keys/encoderfile.pub");
+    assert_eq!(
+        signed,
+        [
+            "base-index.json",
+            "encoderfile-runtime-aarch64-apple-darwin.tar.zst",
+            "encoderfile-runtime-x86_64-unknown-linux-gnu.tar.zst",
+            "encoderfile-x86_64-unknown-linux-gnu.tar.zst"
+        ]
+    );
+    for name in signed {
+        assert!(report.contains(&format!("\n  dist/{name}.minisig\n")), "{report}");
+    }
+    // Signing again, with another key, replaces the signatures.
+    workshop.run(&["keygen", "--out=new"]);
+    workshop.run(&["sign", "dist", "--key=new/encoderfile.key"]);
+    verify(&workshop, "new/encoderfile.pub");
+    // And so does indexing again, with the signatures there.
+    workshop.run(&["index", "--version", VERSION, "dist"]);
+    workshop.run(&SIGN);
+    verify(&workshop, "keys/encoderfile.pub");
+}
+
+#[test]
+fn minisign_accepts_what_is_signed() {
+    let workshop = Workshop::new();
+    workshop.release();
+    workshop.run(&SIGN);
+    if !installed("minisign") {
+        return;
+    }
+    for name in verify(&workshop, "keys/encoderfile.pub") {
+        let mut minisign = Command::new("minisign");
+        minisign.arg("-V").arg("-p").arg(workshop.path("keys/encoderfile.pub"));
+        let report = succeed(minisign.arg("-m").arg(workshop.path(format!("dist/{name}"))));
+        let subject = if name == INDEX_NAME { "base-index" } else { &name };
+        let expected = format!(
+            "Signature and comment signature verified\nTrusted comment: encoderfile {subject} v{VERSION}\n"
+        );
+        assert_eq!(report, expected);
+    }
+}
+
+#[test]
+fn keys_of_minisign_are_accepted() {
+    let workshop = Workshop::new();
+    workshop.release();
+    if !installed("minisign") {
+        return;
+    }
+    let mut minisign = Command::new("minisign");
+    minisign
+        .args(["-G", "-W", "-p"])
+        .arg(workshop.path("other.pub"))
+        .arg("-s")
+        .arg(workshop.path("other.key"));
+    succeed(&mut minisign);
+    workshop.run(&["sign", "dist", "--key=other.key"]);
+    verify(&workshop, "other.pub");
+
+    // Such a key carries no checksum: one flipped bit of it must show all the same.
+    let text = String::from_utf8(workshop.read("other.key")).unwrap();
+    let (comment, key) = text.trim_end().split_once('\n').unwrap();
+    // In the seed, and in the public key behind it.
+    for position in [100, 150] {
+        let other = if &key[position..=position] == "A" { "B" } else { "A" };
+        let damaged = format!("{comment}\n{}{other}{}\n", &key[..position], &key[position + 1..]);
+        workshop.write("damaged.key", damaged.as_bytes());
+        let error = workshop.refuse(1, &["sign", "dist", "--key=damaged.key"]);
+        assert!(error.starts_with("error: cannot sign `dist/base-index.json`\n"), "{error}");
+    }
+}
+
+#[test]
+fn what_the_index_does_not_describe_is_not_signed() {
+    let workshop = Workshop::new();
+    workshop.release();
+    let refuse = |expected: &str| {
+        let error = workshop.refuse(4, &SIGN);
+        assert!(error.contains(expected), "{error}");
+        assert!(!workshop.names("dist").iter().any(|name| name.ends_with(".minisig")), "nothing was signed");
+    };
+    let archives = workshop.names("dist").into_iter().filter(|name| name.ends_with(".tar.zst"));
+    for name in archives.map(|name| format!("dist/{name}")) {
+        let good = workshop.read(&name);
+        let mut bad = good.clone();
+        let middle = bad.len() / 2;
+        bad[middle] ^= 1;
+        workshop.write(&name, &bad);
+        refuse("does not match its index\n  expected: ");
+        workshop.write(&name, &good[..good.len() - 1]);
+        refuse("does not match its index\n  expected: ");
+        fs::remove_file(workshop.path(&name)).unwrap();
+        let with_cli = name.ends_with("runtime-x86_64-unknown-linux-gnu.tar.zst");
+        refuse(if with_cli {
+            "has no base binary beside it\n"
+        } else {
+            "is in the index of `dist` but not there\n"
+        });
+        workshop.write(&name, &good);
+    }
+    // A file that came later, as an archive and as anything else.
+    workshop.pack(Target::Aarch64AppleDarwin, true);
+    refuse("archive `encoderfile-aarch64-apple-darwin.tar.zst` of `dist` is not in its index\n");
+    fs::remove_file(workshop.path("dist/encoderfile-aarch64-apple-darwin.tar.zst")).unwrap();
+    workshop.write("dist/passwords.txt", b"");
+    refuse("  file: passwords.txt\n");
+    fs::remove_file(workshop.path("dist/passwords.txt")).unwrap();
+    workshop.run(&SIGN);
+}
+
+#[test]
+fn a_document_that_is_no_index_is_not_signed() {
+    let workshop = Workshop::new();
+    workshop.release();
+    let document = String::from_utf8(workshop.read("dist/base-index.json")).unwrap();
+    workshop.write("dist/base-index.json", b"{}");
+    let error = workshop.refuse(4, &SIGN);
+    assert!(error.starts_with("error: `dist/base-index.json` is not a valid index\n"), "{error}");
+    let other = document.replace(r#""project": "encoderfile""#, r#""project": "decoderfile""#);
+    assert_ne!(other, document);
+    workshop.write("dist/base-index.json", other.as_bytes());
+    let error = workshop.refuse(4, &SIGN);
+    assert!(error.contains("is the index of another project's release"), "{error}");
+    fs::remove_file(workshop.path("dist/base-index.json")).unwrap();
+    let error = workshop.refuse(1, &SIGN);
+    assert!(error.contains("hint: make it with `encoderfile-release index"), "{error}");
+}
+
+#[test]
+fn what_is_no_key_is_refused() {
+    let workshop = Workshop::new();
+    workshop.release();
+    workshop.write("text.key", b"untrusted comment: a key\nRWQ=\n");
+    workshop.write("bytes.key", &[0xff; 100]);
+    for key in ["--key=absent.key", "--key=text.key", "--key=bytes.key", "--key=keys/encoderfile.pub"] {
+        let error = workshop.refuse(1, &["sign", "dist", key]);
+        assert!(error.starts_with("error: cannot "), "{error}");
+        assert!(error.contains(key.strip_prefix("--key=").unwrap()), "{error}");
+    }
+    // One flipped bit makes another key, which the checksum in it tells.
+    let text = String::from_utf8(workshop.read("keys/encoderfile.key")).unwrap();
+    let (comment, key) = text.trim_end().split_once('\n').unwrap();
+    let position = key.len() / 2;
+    let other = if &key[position..=position] == "A" { "B" } else { "A" };
+    let damaged = format!("{comment}\n{}{other}{}\n", &key[..position], &key[position + 1..]);
+    workshop.write("damaged.key", damaged.as_bytes());
+    let error = workshop.refuse(1, &["sign", "dist", "--key=damaged.key"]);
+    assert!(error.contains("cannot use secret key `damaged.key`"), "{error}");
+}

@@ -1,0 +1,118 @@
+//! The notices.
+
+use std::fs;
+use std::process::Command;
+
+use crate::{Workshop, succeed};
+
+/// A workspace with one dependency from a directory registry, so that no network and no cache is needed.
+fn workspace(licence: &str, text: Option<&str>) -> Workshop {
+    let workshop = Workshop::new();
+    let files = [
+        ("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"cli\"]\n".to_owned()),
+        (
+            "cli/Cargo.toml",
+            "[package]\nname = \"encoderfile\"\nversion = \"0.3.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+             linked = \"1\"\n\n[build-dependencies]\nbuilder = \"1\"\n\n[target.'cfg(target_os = \"macos\")'.dependencies]\n\
+             apple = \"1\"\n"
+                .to_owned(),
+        ),
+        ("cli/src/main.rs", "fn main() {}\n".to_owned()),
+        (
+            ".cargo/config.toml",
+            "[source.crates-io]\nreplace-with = \"vendored\"\n\n[source.vendored]\ndirectory = \"vendored\"\n".to_owned(),
+        ),
+    ];
+    for (name, content) in files {
+        add(&workshop, name, &content);
+    }
+    for name in ["linked", "builder", "apple"] {
+        let licence = if name == "linked" { licence } else { "license = \"ISC\"" };
+        let manifest =
+            format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2021\"\n{licence}\n");
+        add(&workshop, &format!("vendored/{name}/Cargo.toml"), &manifest);
+        add(&workshop, &format!("vendored/{name}/src/lib.rs"), "");
+        add(&workshop, &format!("vendored/{name}/.cargo-checksum.json"), r#"{"files":{}}"#);
+    }
+    if let Some(text) = text {
+        add(&workshop, "vendored/linked/LICENSE", text);
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    succeed(Command::new(cargo).args(["generate-lockfile", "--offline"]).current_dir(workshop.path("")));
+    workshop
+}
+
+fn add(workshop: &Workshop, name: &str, content: &str) {
+    let path = workshop.path(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn notices(workshop: &Workshop, target: &str) -> String {
+    workshop.run(&["third-party", "--program=encoderfile", "--target", target, "--out=-"])
+}
+
+#[test]
+fn what_is_linked_for_the_target_is_named() {
+    let workshop = workspace(
+        "license = \"MIT/Apache-2.0\"\nrepository = \"https://example.org/linked\"",
+        Some("Be kind."),
+    );
+    let linux = notices(&workshop, "x86_64-unknown-linux-gnu");
+    assert!(
+        linux.starts_with("# Third-party software in `encoderfile` for `x86_64-unknown-linux-gnu`\n"),
+        "{linux}"
+    );
+    assert!(
+        linux.contains("| linked | 1.2.3 | MIT OR Apache-2.0 | https://example.org/linked |\n"),
+        "{linux}"
+    );
+    assert!(linux.contains("\n- linked 1.2.3 (`LICENSE`)\n\n```text\nBe kind.\n```\n"), "{linux}");
+    assert!(!linux.contains("builder") && !linux.contains("apple"), "{linux}");
+    assert!(!linux.contains(workshop.path("").to_str().unwrap()), "{linux}");
+    let mac = notices(&workshop, "aarch64-apple-darwin");
+    assert!(mac.contains("| apple | 1.2.3 | ISC | https://crates.io/crates/apple |\n"), "{mac}");
+    assert!(mac.contains("\n- apple 1.2.3 (ISC)\n"), "{mac}");
+
+    // The same from another directory, and in another workspace of the same content.
+    let elsewhere = workspace(
+        "license = \"MIT/Apache-2.0\"\nrepository = \"https://example.org/linked\"",
+        Some("Be kind."),
+    );
+    assert_eq!(notices(&elsewhere, "x86_64-unknown-linux-gnu"), linux);
+    let report = workshop.run(&[
+        "third-party",
+        "--program=encoderfile",
+        "--target=x86_64-unknown-linux-gnu",
+        "--manifest-path=cli/Cargo.toml",
+        "--out=notices/THIRD_PARTY.md",
+    ]);
+    assert_eq!(report, "notices/THIRD_PARTY.md\n");
+    assert_eq!(
+        String::from_utf8(workshop.read("notices/THIRD_PARTY.md")).unwrap().trim_end(),
+        linux.trim_end()
+    );
+}
+
+#[test]
+fn a_dependency_without_a_licence_is_refused() {
+    let arguments = ["third-party", "--program=encoderfile", "--target=x86_64-unknown-linux-gnu"];
+    let workshop = workspace("", None);
+    let error = workshop.refuse(4, &arguments);
+    assert!(error.starts_with("error: dependency `linked` 1.2.3 has no licence\n"), "{error}");
+    assert!(!workshop.path("THIRD_PARTY.md").exists());
+    // A text without an expression is a licence.
+    workspace("", Some("Be kind.")).run(&arguments);
+}
+
+#[test]
+fn a_missing_workspace_or_program_is_an_error() {
+    let error = Workshop::new()
+        .refuse(1, &["third-party", "--program=encoderfile", "--target=x86_64-unknown-linux-gnu"]);
+    assert!(error.starts_with("error: cannot read the workspace's dependencies\n"), "{error}");
+    assert!(error.contains("hint: run it inside the workspace"), "{error}");
+    let workshop = workspace("license = \"MIT\"", None);
+    let error = workshop
+        .refuse(1, &["third-party", "--program=encoderfile-runtime", "--target=x86_64-unknown-linux-gnu"]);
+    assert!(error.starts_with("error: the workspace has no package `encoderfile-runtime`\n"), "{error}");
+}
