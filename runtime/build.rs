@@ -71,10 +71,8 @@ fn prepare() -> Result<(), String> {
                     hint(&pins.version)
                 )
             })?;
-            let directory = target_directory(&output, &target)
-                .join("onnxruntime")
-                .join(&pins.version)
-                .join(&target);
+            let directory =
+                target_directory(&output, &target).join("onnxruntime").join(&pins.version).join(&target);
             (pinned_library(&pins, pin, &directory)?, pins.version)
         }
     };
@@ -121,9 +119,7 @@ fn pinned_library(pins: &Pins, pin: &Pin, directory: &Path) -> Result<PathBuf, S
     let name = |member: &str| member.rsplit('/').next().unwrap_or(member).to_owned();
     let library = directory.join(name(&pin.library));
     let complete = || {
-        let there = NOTICES
-            .iter()
-            .all(|notice| directory.join(name(notice)).is_file());
+        let there = NOTICES.iter().all(|notice| directory.join(name(notice)).is_file());
         there && fs::read(&library).is_ok_and(|bytes| Digest::of(&bytes).to_string() == pin.library_sha256)
     };
     if complete() {
@@ -163,27 +159,15 @@ fn pinned_library(pins: &Pins, pin: &Pin, directory: &Path) -> Result<PathBuf, S
 /// Fetches the wheel with pip, which checks its digest, and knows the user's mirrors, proxies and certificates.
 fn download(pins: &Pins, pin: &Pin, directory: &Path) -> Result<PathBuf, String> {
     let requirements = directory.join("requirements.txt");
-    let requirement = format!(
-        "onnxruntime=={} --hash=sha256:{}\n",
-        pins.version, pin.wheel_sha256
-    );
+    let requirement = format!("onnxruntime=={} --hash=sha256:{}\n", pins.version, pin.wheel_sha256);
     fs::write(&requirements, requirement).map_err(|error| failed(&requirements, &error))?;
-    let arguments = [
-        "--require-hashes",
-        "--no-deps",
-        "--only-binary=:all:",
-        "--implementation=cp",
-    ];
+    let arguments = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--implementation=cp"];
     let mut reason = String::from("no Python 3 was found (`python3`, `python`)");
     for python in ["python3", "python"] {
         let mut command = Command::new(python);
         command.args(["-m", "pip", "download", "--quiet"]).args(arguments);
         command.args(["--platform", &pin.platform, "--python-version", &pins.python]);
-        command
-            .arg("--dest")
-            .arg(directory)
-            .arg("--requirement")
-            .arg(&requirements);
+        command.arg("--dest").arg(directory).arg("--requirement").arg(&requirements);
         match command.output() {
             Ok(output) if output.status.success() => {
                 let _ = fs::remove_file(&requirements);
@@ -222,9 +206,8 @@ fn version_of(library: &Path) -> Result<String, String> {
     File::open(library)
         .and_then(|mut file| file.read_to_end(&mut bytes))
         .map_err(|error| format!("ENCODERFILE_ONNXRUNTIME_LIB: {}", failed(library, &error)))?;
-    let version = ["VERS_", "libonnxruntime."]
-        .iter()
-        .find_map(|prefix| version_behind(&bytes, prefix.as_bytes()));
+    let version =
+        ["VERS_", "libonnxruntime."].iter().find_map(|prefix| version_behind(&bytes, prefix.as_bytes()));
     let Some((text, number)) = version else {
         return Err(format!(
             "ENCODERFILE_ONNXRUNTIME_LIB: {}: not an ONNX Runtime library: it names no version",
@@ -246,14 +229,8 @@ fn version_behind(bytes: &[u8], prefix: &[u8]) -> Option<(String, (u32, u32))> {
     let mut rest = bytes;
     while let Some(position) = rest.windows(prefix.len()).position(|window| window == prefix) {
         rest = &rest[position + prefix.len()..];
-        let length = rest
-            .iter()
-            .take(24)
-            .take_while(|byte| byte.is_ascii_digit() || **byte == b'.')
-            .count();
-        let text = std::str::from_utf8(&rest[..length])
-            .unwrap_or_default()
-            .trim_end_matches('.');
+        let length = rest.iter().take(24).take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+        let text = std::str::from_utf8(&rest[..length]).unwrap_or_default().trim_end_matches('.');
         if let [major, minor, _] = text.split('.').collect::<Vec<_>>()[..]
             && let (Ok(major), Ok(minor)) = (major.parse(), minor.parse())
         {

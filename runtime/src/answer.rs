@@ -75,11 +75,7 @@ pub(crate) struct Writer<W: Write> {
 
 impl<W: Write> Writer<W> {
     pub(crate) fn new(to: W, format: Format) -> Self {
-        Self {
-            to,
-            format,
-            is_first: true,
-        }
+        Self { to, format, is_first: true }
     }
 
     pub(crate) fn write(&mut self, answer: &Answer, truncated: bool) -> Result<(), Error> {
@@ -130,12 +126,7 @@ mod tests {
 
     fn two() -> [(Answer, bool); 2] {
         [
-            (
-                Answer::SentenceEmbedding {
-                    embedding: vec![0.1, -2.0],
-                },
-                false,
-            ),
+            (Answer::SentenceEmbedding { embedding: vec![0.1, -2.0] }, false),
             (
                 Answer::SequenceClassification {
                     logits: vec![1.0],
@@ -157,10 +148,7 @@ mod tests {
             "\n"
         );
         assert_eq!(written(Format::Json, &two()), expected);
-        assert_eq!(
-            written(Format::Json, &[]),
-            "{\"results\":[],\"model_id\":\"a \\\"name\\\"\"}\n"
-        );
+        assert_eq!(written(Format::Json, &[]), "{\"results\":[],\"model_id\":\"a \\\"name\\\"\"}\n");
     }
 
     #[test]
@@ -175,27 +163,15 @@ mod tests {
 
     #[test]
     fn token_results_have_the_documented_shape() {
-        let token_info = || TokenInfo {
-            token: "a".to_owned(),
-            token_id: 7,
-            start: 0,
-            end: 1,
-        };
+        let token_info = || TokenInfo { token: "a".to_owned(), token_id: 7, start: 0, end: 1 };
         let info = r#""token_info":{"token":"a","token_id":7,"start":0,"end":1}"#;
-        let tokens = TokenLabel {
-            token_info: token_info(),
-            scores: vec![0.5],
-            label: "L".to_owned(),
-            score: 0.5,
-        };
+        let tokens =
+            TokenLabel { token_info: token_info(), scores: vec![0.5], label: "L".to_owned(), score: 0.5 };
         assert_eq!(
             serde_json::to_string(&Answer::TokenClassification { tokens: vec![tokens] }).unwrap(),
             format!(r#"{{"tokens":[{{{info},"scores":[0.5],"label":"L","score":0.5}}]}}"#)
         );
-        let embeddings = vec![TokenEmbedding {
-            embedding: vec![1.5],
-            token_info: token_info(),
-        }];
+        let embeddings = vec![TokenEmbedding { embedding: vec![1.5], token_info: token_info() }];
         assert_eq!(
             serde_json::to_string(&Answer::Embedding { embeddings }).unwrap(),
             format!(r#"{{"embeddings":[{{"embedding":[1.5],{info}}}]}}"#)

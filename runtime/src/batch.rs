@@ -43,11 +43,7 @@ impl Batch {
         padding: &PaddingParams,
         limits: Limits,
     ) -> Result<Self, Error> {
-        let longest = texts
-            .iter()
-            .map(|(_, tokens)| tokens.encoding.len())
-            .max()
-            .unwrap_or(0);
+        let longest = texts.iter().map(|(_, tokens)| tokens.encoding.len()).max().unwrap_or(0);
         let length = match limits.length {
             Some(limit) => {
                 let too_long = texts.iter().find(|(_, tokens)| tokens.encoding.len() > limit);
@@ -85,11 +81,7 @@ impl Batch {
             for (cell, position) in batch.position_ids[cells].iter_mut().zip(0..) {
                 *cell = position;
             }
-            batch.rows.push(Row {
-                place,
-                tokens,
-                columns,
-            });
+            batch.rows.push(Row { place, tokens, columns });
         }
         Ok(batch)
     }
@@ -100,9 +92,7 @@ impl Row {
     pub(crate) fn text_tokens(&self) -> impl Iterator<Item = (usize, usize)> {
         let special = self.tokens.encoding.get_special_tokens_mask();
         let columns = self.columns.clone();
-        columns
-            .enumerate()
-            .filter(|(position, _)| special.get(*position) == Some(&0))
+        columns.enumerate().filter(|(position, _)| special.get(*position) == Some(&0))
     }
 }
 
@@ -130,25 +120,12 @@ mod tests {
     use super::*;
 
     fn text(ids: &[u32]) -> (Place, Tokens) {
-        let tokens = ids
-            .iter()
-            .map(|&id| tokenizers::Token::new(id, String::new(), (0, 0)))
-            .collect();
-        (
-            Place::Argument(1),
-            Tokens {
-                encoding: Encoding::from_tokens(tokens, 1),
-                truncated_from: None,
-            },
-        )
+        let tokens = ids.iter().map(|&id| tokenizers::Token::new(id, String::new(), (0, 0))).collect();
+        (Place::Argument(1), Tokens { encoding: Encoding::from_tokens(tokens, 1), truncated_from: None })
     }
 
     fn padding(direction: PaddingDirection) -> PaddingParams {
-        PaddingParams {
-            direction,
-            pad_id: 9,
-            ..PaddingParams::default()
-        }
+        PaddingParams { direction, pad_id: 9, ..PaddingParams::default() }
     }
 
     #[test]
@@ -172,44 +149,13 @@ mod tests {
     #[test]
     fn a_length_is_padded_to() {
         let right = || padding(PaddingDirection::Right);
-        let multiple = PaddingParams {
-            pad_to_multiple_of: Some(4),
-            ..right()
-        };
-        assert_eq!(
-            Batch::new(vec![text(&[1, 2, 3, 4, 5])], &multiple, Limits::default())
-                .unwrap()
-                .length,
-            8
-        );
-        let fixed = PaddingParams {
-            strategy: PaddingStrategy::Fixed(6),
-            ..right()
-        };
-        assert_eq!(
-            Batch::new(vec![text(&[1])], &fixed, Limits::default())
-                .unwrap()
-                .length,
-            6
-        );
-        let limits = Limits {
-            length: Some(2),
-            texts: None,
-        };
+        let multiple = PaddingParams { pad_to_multiple_of: Some(4), ..right() };
+        assert_eq!(Batch::new(vec![text(&[1, 2, 3, 4, 5])], &multiple, Limits::default()).unwrap().length, 8);
+        let fixed = PaddingParams { strategy: PaddingStrategy::Fixed(6), ..right() };
+        assert_eq!(Batch::new(vec![text(&[1])], &fixed, Limits::default()).unwrap().length, 6);
+        let limits = Limits { length: Some(2), texts: None };
         assert_eq!(Batch::new(vec![text(&[1])], &right(), limits).unwrap().length, 2);
-        let error = Batch::new(vec![text(&[1, 2, 3])], &right(), limits)
-            .err()
-            .unwrap();
-        assert!(
-            matches!(
-                error,
-                Error::TooManyTokens {
-                    tokens: 3,
-                    limit: 2,
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        let error = Batch::new(vec![text(&[1, 2, 3])], &right(), limits).err().unwrap();
+        assert!(matches!(error, Error::TooManyTokens { tokens: 3, limit: 2, .. }), "{error}");
     }
 }

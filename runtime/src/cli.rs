@@ -8,11 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// One file that holds an encoder model and everything that it takes to run it.
 #[derive(Debug, Parser)]
-#[command(
-    disable_version_flag = true,
-    disable_help_subcommand = true,
-    max_term_width = 100
-)]
+#[command(disable_version_flag = true, disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

@@ -20,7 +20,7 @@ pub(crate) enum Error {
     Write(#[source] io::Error),
 
     #[error("`{model}` needs a command")]
-    NoCommand { model: String, usage: String },
+    NoCommand { model: String, usage: String, name: String },
     #[error("no text to run the model on")]
     NoText,
     #[error("this is a base binary of Encoderfile, version {}: no model is appended to it", env!("CARGO_PKG_VERSION"))]
@@ -30,22 +30,11 @@ pub(crate) enum Error {
     #[error("cannot open the running executable")]
     OwnFile(#[source] io::Error),
     #[error("{}: not a usable encoderfile", path.display())]
-    File {
-        path: PathBuf,
-        source: Box<encoderfile_format::Error>,
-    },
+    File { path: PathBuf, source: Box<encoderfile_format::Error> },
     #[error("{}: cannot read its {kind}", path.display())]
-    Artifact {
-        path: PathBuf,
-        kind: ArtifactKind,
-        source: Box<encoderfile_format::Error>,
-    },
+    Artifact { path: PathBuf, kind: ArtifactKind, source: Box<encoderfile_format::Error> },
     #[error("{}: its {kind} cannot be used", path.display())]
-    Content {
-        path: PathBuf,
-        kind: ArtifactKind,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Content { path: PathBuf, kind: ArtifactKind, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("a model of the task `{0}` cannot be run by this version")]
     Task(ModelType),
     #[error("this model's results are post-processed by a Lua script, which this version cannot run")]
@@ -66,17 +55,9 @@ pub(crate) enum Error {
     #[error("the model has no input `input_ids`, it takes: {found}")]
     NoTokenInput { found: String },
     #[error("the model's outputs do not fit its task `{task}`: expected {expected}\n  found: {found}")]
-    ModelOutputs {
-        task: ModelType,
-        expected: String,
-        found: String,
-    },
+    ModelOutputs { task: ModelType, expected: String, found: String },
     #[error("the model's output `{name}` has the shape {found:?}, expected {expected}")]
-    OutputShape {
-        name: String,
-        found: Vec<i64>,
-        expected: String,
-    },
+    OutputShape { name: String, found: Vec<i64>, expected: String },
     #[error("the model's output `{name}` has elements of type {found}, expected floating-point numbers")]
     OutputType { name: String, found: String },
     #[error("{place}: the model's output is {value}, not a number that JSON can hold")]
@@ -93,16 +74,9 @@ pub(crate) enum Error {
     #[error("{place}: text is longer than {limit} bytes")]
     TextTooLong { place: Place, limit: usize },
     #[error("{place}: cannot split the text into tokens")]
-    Tokenize {
-        place: Place,
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Tokenize { place: Place, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("{place}: {tokens} tokens, but the model takes exactly {limit}")]
-    TooManyTokens {
-        place: Place,
-        tokens: usize,
-        limit: usize,
-    },
+    TooManyTokens { place: Place, tokens: usize, limit: usize },
 }
 
 /// What ONNX Runtime says. `ort`'s own errors cannot outlive the library, and are not all of one type.
@@ -148,9 +122,7 @@ impl Error {
             Self::Stamp => "copy the file again or build it anew",
             Self::OwnFile(_) => "the file must be readable, and /proc must be mounted on Linux",
             Self::Transform => "build the file without `transform`, or run it with encoderfile 0.7",
-            Self::EmptyText {
-                place: Place::Argument(_),
-            } => "leave it out",
+            Self::EmptyText { place: Place::Argument(_) } => "leave it out",
             Self::EmptyText { .. } => "leave empty lines out",
             Self::NotUtf8 { .. } => "convert it, for example with `iconv -t UTF-8`",
             Self::TextTooLong { .. } => "split the text, or raise the limit with `--max-text-bytes`",
@@ -166,9 +138,9 @@ impl Error {
             writeln!(to, "  {}", cause.to_string().trim().replace('\n', "\n  "))?;
             source = cause.source();
         }
-        if let Self::NoCommand { usage, .. } = self {
+        if let Self::NoCommand { usage, name, .. } = self {
             writeln!(to, "\n{usage}\n")?;
-            return writeln!(to, "For example: infer \"some text\". More: --help");
+            return writeln!(to, "For example: {name} infer \"some text\"\nMore: {name} --help");
         }
         match self.hint() {
             Some(hint) => writeln!(to, "hint: {hint}"),

@@ -21,20 +21,13 @@ impl Executable {
     /// Opens the running executable itself, which is the right file even where another one has its path by now.
     pub(crate) fn open() -> Result<Self, Error> {
         let path = canonical_path().map_err(Error::OwnFile)?;
-        let opened = if cfg!(target_os = "linux") {
-            Path::new("/proc/self/exe")
-        } else {
-            &path
-        };
+        let opened = if cfg!(target_os = "linux") { Path::new("/proc/self/exe") } else { &path };
         let file = File::open(opened).map_err(Error::OwnFile)?;
         let identity = identity(&file.metadata().map_err(Error::OwnFile)?);
         match Encoderfile::open(file) {
             Ok(file) => Ok(Self { path, file, identity }),
             Err(encoderfile_format::Error::NoPayload) => Err(Error::NoModel),
-            Err(source) => Err(Error::File {
-                path,
-                source: Box::new(source),
-            }),
+            Err(source) => Err(Error::File { path, source: Box::new(source) }),
         }
     }
 
@@ -53,12 +46,7 @@ impl Executable {
 
     /// One line that names the model.
     pub(crate) fn description(&self) -> String {
-        let Manifest {
-            name,
-            version,
-            model_type,
-            ..
-        } = self.manifest();
+        let Manifest { name, version, model_type, .. } = self.manifest();
         format!("{name} {version} ({model_type})")
     }
 
@@ -69,17 +57,11 @@ impl Executable {
 
     /// Reads an artifact and verifies its digest.
     pub(crate) fn read(&self, kind: ArtifactKind) -> Result<Vec<u8>, Error> {
-        self.file
-            .read(kind)
-            .map_err(|source| self.artifact_error(kind, source))
+        self.file.read(kind).map_err(|source| self.artifact_error(kind, source))
     }
 
     pub(crate) fn artifact_error(&self, kind: ArtifactKind, source: encoderfile_format::Error) -> Error {
-        Error::Artifact {
-            path: self.path.clone(),
-            kind,
-            source: Box::new(source),
-        }
+        Error::Artifact { path: self.path.clone(), kind, source: Box::new(source) }
     }
 
     /// An error of an artifact that is undamaged, but not what it should be.
@@ -88,11 +70,7 @@ impl Executable {
         kind: ArtifactKind,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Error {
-        Error::Content {
-            path: self.path.clone(),
-            kind,
-            source: source.into(),
-        }
+        Error::Content { path: self.path.clone(), kind, source: source.into() }
     }
 
     /// Refuses what this version cannot run, before anything is loaded.

@@ -20,14 +20,8 @@ pub(crate) fn infer(executable: &Executable, options: &cli::Infer) -> Result<(),
     executable.check_supported()?;
     let mut texts = Texts::open(options)?;
     let (mut tokenizer, mut model) = load(executable, options)?;
-    let size = options
-        .batch_size
-        .get()
-        .min(model.limits.texts.unwrap_or(usize::MAX));
-    let mut writer = Writer::new(
-        BufWriter::with_capacity(1 << 16, io::stdout().lock()),
-        options.format,
-    );
+    let size = options.batch_size.get().min(model.limits.texts.unwrap_or(usize::MAX));
+    let mut writer = Writer::new(BufWriter::with_capacity(1 << 16, io::stdout().lock()), options.format);
     let mut truncations = Truncations::default();
     loop {
         let batch = texts.next_batch(size)?;
@@ -81,10 +75,7 @@ impl Truncations {
         if self.number <= MOST_WARNINGS {
             let limit = tokens.encoding.len();
             // A warning that nobody can read is no reason to stop.
-            let _ = writeln!(
-                io::stderr(),
-                "warning: {place}: {whole} tokens, truncated to {limit}"
-            );
+            let _ = writeln!(io::stderr(), "warning: {place}: {whole} tokens, truncated to {limit}");
         }
     }
 

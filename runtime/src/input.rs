@@ -62,21 +62,13 @@ impl Texts {
         let source = match options.input.as_deref() {
             Some(path) if path == Path::new("-") => standard_input(options)?,
             Some(path) => {
-                let open = |source| Error::InputOpen {
-                    path: path.to_owned(),
-                    source,
-                };
+                let open = |source| Error::InputOpen { path: path.to_owned(), source };
                 let file = File::open(path).map_err(open)?;
                 let metadata = file.metadata().map_err(open)?;
                 if metadata.is_dir() {
                     return Err(open(io::ErrorKind::IsADirectory.into()));
                 }
-                lines(
-                    file,
-                    path.display().to_string().into(),
-                    metadata.is_file(),
-                    options,
-                )?
+                lines(file, path.display().to_string().into(), metadata.is_file(), options)?
             }
             None if options.texts.is_empty() => {
                 if io::stdin().is_terminal() {
@@ -88,17 +80,11 @@ impl Texts {
                 let argument = |(number, text): (u64, &OsString)| {
                     check(text.clone().into_vec(), Place::Argument(number), limit)
                 };
-                let texts = (1..)
-                    .zip(&options.texts)
-                    .map(argument)
-                    .collect::<Result<Vec<_>, _>>()?;
+                let texts = (1..).zip(&options.texts).map(argument).collect::<Result<Vec<_>, _>>()?;
                 Source::Arguments(texts.into_iter())
             }
         };
-        Ok(Self {
-            source,
-            failure: None,
-        })
+        Ok(Self { source, failure: None })
     }
 
     /// The next texts, at most `size`; none at the end.
@@ -133,15 +119,9 @@ impl Texts {
 
 fn standard_input(options: &cli::Infer) -> Result<Source, Error> {
     use std::os::fd::AsFd;
-    let place = || Place::Line {
-        file: "<stdin>".into(),
-        line: 1,
-    };
+    let place = || Place::Line { file: "<stdin>".into(), line: 1 };
     let input = io::stdin().as_fd().try_clone_to_owned();
-    let file = File::from(input.map_err(|source| Error::InputRead {
-        place: place(),
-        source,
-    })?);
+    let file = File::from(input.map_err(|source| Error::InputRead { place: place(), source })?);
     let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
     lines(file, "<stdin>".into(), is_file, options)
 }
@@ -151,17 +131,11 @@ fn lines(file: File, name: Arc<str>, waits: bool, options: &cli::Infer) -> Resul
     let limit = options.max_text_bytes.get();
     // However large a batch may be, what is read ahead stays small.
     let (sender, lines) = mpsc::sync_channel(options.batch_size.get().min(64));
-    let first = Place::Line {
-        file: Arc::clone(&name),
-        line: 1,
-    };
+    let first = Place::Line { file: Arc::clone(&name), line: 1 };
     let read = move || {
         let mut reader = BufReader::with_capacity(1 << 16, file);
         for line in 1.. {
-            let place = Place::Line {
-                file: Arc::clone(&name),
-                line,
-            };
+            let place = Place::Line { file: Arc::clone(&name), line };
             let Some(text) = read_line(&mut reader, place, limit).transpose() else {
                 break;
             };
@@ -173,9 +147,7 @@ fn lines(file: File, name: Arc<str>, waits: bool, options: &cli::Infer) -> Resul
         }
     };
     let builder = thread::Builder::new().name("input".to_owned());
-    builder
-        .spawn(read)
-        .map_err(|source| Error::InputRead { place: first, source })?;
+    builder.spawn(read).map_err(|source| Error::InputRead { place: first, source })?;
     Ok(Source::Lines { lines, waits })
 }
 
@@ -224,10 +196,7 @@ mod tests {
     use super::*;
 
     fn place(line: u64) -> Place {
-        Place::Line {
-            file: "f".into(),
-            line,
-        }
+        Place::Line { file: "f".into(), line }
     }
 
     fn read_all(mut bytes: &[u8], limit: usize) -> Vec<Result<String, Error>> {
@@ -247,10 +216,8 @@ mod tests {
 
     #[test]
     fn lines_end_in_any_of_the_usual_ways() {
-        let texts: Vec<_> = read_all(b"\xef\xbb\xbfone\r\ntwo\n three \nlast", 100)
-            .into_iter()
-            .map(Result::unwrap)
-            .collect();
+        let texts: Vec<_> =
+            read_all(b"\xef\xbb\xbfone\r\ntwo\n three \nlast", 100).into_iter().map(Result::unwrap).collect();
         assert_eq!(texts, ["one", "two", " three ", "last"]);
         assert!(read_all(b"", 100).is_empty());
     }
@@ -279,29 +246,18 @@ mod tests {
         let error = |bytes| read_all(bytes, 100).pop().unwrap().unwrap_err().to_string();
         assert_eq!(error(b"a\n\nb"), "f:2: empty text");
         assert_eq!(error(b"a\n \t\nb"), "f:2: empty text");
-        assert_eq!(
-            error(b"a\nb\ncaf\xe9\n"),
-            "f:3: not UTF-8, byte 3 of the text is 0xe9"
-        );
+        assert_eq!(error(b"a\nb\ncaf\xe9\n"), "f:3: not UTF-8, byte 3 of the text is 0xe9");
     }
 
     #[test]
     fn texts_before_a_bad_one_come_first() {
         let (sender, lines) = mpsc::sync_channel(8);
         for text in ["a", "b"] {
-            sender
-                .send(Ok(Text {
-                    place: place(1),
-                    text: text.to_owned(),
-                }))
-                .unwrap();
+            sender.send(Ok(Text { place: place(1), text: text.to_owned() })).unwrap();
         }
         sender.send(Err(Error::EmptyText { place: place(3) })).unwrap();
         drop(sender);
-        let mut texts = Texts {
-            source: Source::Lines { lines, waits: true },
-            failure: None,
-        };
+        let mut texts = Texts { source: Source::Lines { lines, waits: true }, failure: None };
         assert_eq!(texts.next_batch(8).unwrap().len(), 2);
         assert!(matches!(texts.next_batch(8), Err(Error::EmptyText { .. })));
         assert!(texts.next_batch(8).unwrap().is_empty());
@@ -310,16 +266,8 @@ mod tests {
     #[test]
     fn a_batch_of_a_pipe_does_not_wait_for_more() {
         let (sender, lines) = mpsc::sync_channel(8);
-        sender
-            .send(Ok(Text {
-                place: place(1),
-                text: "a".to_owned(),
-            }))
-            .unwrap();
-        let mut texts = Texts {
-            source: Source::Lines { lines, waits: false },
-            failure: None,
-        };
+        sender.send(Ok(Text { place: place(1), text: "a".to_owned() })).unwrap();
+        let mut texts = Texts { source: Source::Lines { lines, waits: false }, failure: None };
         assert_eq!(texts.next_batch(8).unwrap().len(), 1);
         drop(sender);
     }

@@ -66,10 +66,7 @@ fn sealed_memory(library: &[u8]) -> rustix::io::Result<std::os::fd::OwnedFd> {
             Err(error) => return Err(error),
         }
     }
-    fcntl_add_seals(
-        &memory,
-        SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL,
-    )?;
+    fcntl_add_seals(&memory, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
     Ok(memory)
 }
 
@@ -77,9 +74,8 @@ fn sealed_memory(library: &[u8]) -> rustix::io::Result<std::os::fd::OwnedFd> {
 /// executable, so whoever could change them on the way could as well have changed the executable.
 fn load_from_private_file(library: &[u8]) -> Loaded {
     let directory = tempfile::Builder::new().prefix("encoderfile-").tempdir()?;
-    let path = directory
-        .path()
-        .join(Path::new("libonnxruntime").with_extension(std::env::consts::DLL_EXTENSION));
+    let path =
+        directory.path().join(Path::new("libonnxruntime").with_extension(std::env::consts::DLL_EXTENSION));
     let mut file = std::fs::File::create_new(&path)?;
     file.write_all(library)?;
     drop(file);

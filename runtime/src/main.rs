@@ -22,6 +22,7 @@ mod task;
 mod tokenization;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -50,9 +51,11 @@ fn run(arguments: Arguments) -> Result<(), Error> {
     let executable = Executable::open()?;
     match arguments.command {
         Some(Command::Infer(options)) => infer::infer(&executable, &options),
-        None => Err(Error::NoCommand {
-            model: executable.description(),
-            usage: Arguments::command().render_usage().to_string(),
-        }),
+        None => {
+            let name = std::env::args_os().next().unwrap_or_default();
+            let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let usage = Arguments::command().bin_name(&name).render_usage().to_string();
+            Err(Error::NoCommand { model: executable.description(), usage, name })
+        }
     }
 }

@@ -21,9 +21,8 @@ pub(crate) struct Skeleton {
 pub(crate) fn map(executable: &Executable) -> Result<Mmap, Error> {
     let kind = ArtifactKind::Weights;
     let file = executable.file();
-    let &Artifact { offset, length, .. } = file
-        .artifact(kind)
-        .map_err(|source| executable.artifact_error(kind, source))?;
+    let &Artifact { offset, length, .. } =
+        file.artifact(kind).map_err(|source| executable.artifact_error(kind, source))?;
     let too_large = |_| executable.content_error(kind, "larger than the address space");
     let length_in_memory = usize::try_from(length).map_err(too_large)?;
     let mut options = MmapOptions::new();
@@ -31,20 +30,10 @@ pub(crate) fn map(executable: &Executable) -> Result<Mmap, Error> {
     // SAFETY: the file is the executable that runs. Linux refuses to open it for writing (ETXTBSY), and replacing or deleting
     // it leaves this inode as it is; elsewhere, whoever overwrites a running executable breaks its code just the same. The
     // range was checked against the file's length when it was opened.
-    #[expect(
-        unsafe_code,
-        reason = "mapping a file is unsafe, and the point of this module"
-    )]
+    #[expect(unsafe_code, reason = "mapping a file is unsafe, and the point of this module")]
     let mapped = unsafe { options.map(file.file()) };
     mapped.map_err(|source| {
-        executable.artifact_error(
-            kind,
-            encoderfile_format::Error::Read {
-                offset,
-                length,
-                source,
-            },
-        )
+        executable.artifact_error(kind, encoderfile_format::Error::Read { offset, length, source })
     })
 }
 
@@ -57,20 +46,12 @@ pub(crate) fn skeleton(executable: &Executable, weights: &[u8]) -> Result<Skelet
         return Err(Error::Mapping("the path of the running file is not UTF-8"));
     };
     if !executable.is_at_its_path() {
-        return Err(Error::Mapping(
-            "another file, or none, has the path of the running file",
-        ));
+        return Err(Error::Mapping("another file, or none, has the path of the running file"));
     }
     let kind = ArtifactKind::Weights;
-    let offset = executable
-        .file()
-        .artifact(kind)
-        .map_err(|source| executable.artifact_error(kind, source))?
-        .offset;
+    let offset =
+        executable.file().artifact(kind).map_err(|source| executable.artifact_error(kind, source))?.offset;
     let model = onnx::externalize(weights, name, offset, THRESHOLD)
         .map_err(|source| executable.content_error(kind, source))?;
-    Ok(Skeleton {
-        model,
-        folder: folder.to_owned(),
-    })
+    Ok(Skeleton { model, folder: folder.to_owned() })
 }

@@ -53,25 +53,14 @@ fn weighted_sum(rows: &[&[f32]], hidden: usize, weight: impl Fn(f64) -> f64) -> 
             *sum += weight * f64::from(value);
         }
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to the precision of the model is wanted"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of the model is wanted")]
     sums.into_iter().map(|sum| sum as f32)
 }
 
 /// Scales a vector to Euclidean length 1; the zero vector stays.
 pub(crate) fn normalize(vector: &mut [f32]) {
-    let length = vector
-        .iter()
-        .map(|&value| f64::from(value).powi(2))
-        .sum::<f64>()
-        .sqrt()
-        .max(1e-12);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to the precision of the model is wanted"
-    )]
+    let length = vector.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>().sqrt().max(1e-12);
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of the model is wanted")]
     for value in vector {
         *value = (f64::from(*value) / length) as f32;
     }
@@ -87,16 +76,7 @@ mod tests {
     const MASK: [bool; 4] = [true, true, false, true];
 
     fn pooled(modes: &[PoolingMode], normalize: bool) -> Vec<f32> {
-        pool(
-            &TOKENS,
-            2,
-            &MASK,
-            &SentencePooling {
-                modes: modes.to_vec(),
-                normalize,
-            },
-        )
-        .unwrap()
+        pool(&TOKENS, 2, &MASK, &SentencePooling { modes: modes.to_vec(), normalize }).unwrap()
     }
 
     #[test]
@@ -106,10 +86,7 @@ mod tests {
         assert_eq!(pooled(&[PoolingMode::Max], false), [6.0, 5.0]);
         assert_eq!(pooled(&[PoolingMode::Mean], false), [3.0, 2.0 / 3.0]);
         // 9 / √3, 2 / √3
-        assert_eq!(
-            pooled(&[PoolingMode::MeanSqrtLen], false),
-            [5.196_152_4, 1.154_700_5]
-        );
+        assert_eq!(pooled(&[PoolingMode::MeanSqrtLen], false), [5.196_152_4, 1.154_700_5]);
         // (1·1 + 2·2 + 3·6) / 6, (-1 + 10 - 6) / 6
         assert_eq!(pooled(&[PoolingMode::WeightedMean], false), [23.0 / 6.0, 0.5]);
     }
@@ -123,10 +100,7 @@ mod tests {
 
     #[test]
     fn padding_on_the_left_gives_the_same() {
-        let pooling = |modes: &[PoolingMode]| SentencePooling {
-            modes: modes.to_vec(),
-            normalize: false,
-        };
+        let pooling = |modes: &[PoolingMode]| SentencePooling { modes: modes.to_vec(), normalize: false };
         let left = [99.0, 99.0, 1.0, -1.0, 2.0, 5.0, 6.0, -2.0];
         for mode in [
             PoolingMode::Cls,

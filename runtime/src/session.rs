@@ -73,12 +73,8 @@ impl Model {
         let (inputs, limits) = inputs(&graph.inputs)?;
         let (task, output) = Task::new(executable, &graph.outputs)?;
 
-        let verify = || {
-            executable
-                .file()
-                .check(kind)
-                .map_err(|source| executable.artifact_error(kind, source))
-        };
+        let verify =
+            || executable.file().check(kind).map_err(|source| executable.artifact_error(kind, source));
         if options.verify {
             verify()?;
         }
@@ -97,17 +93,9 @@ impl Model {
             }
         };
         let selector = OutputSelector::no_default().with(&output);
-        let run_options = RunOptions::new()
-            .map_err(|error| Error::Load(error.into()))?
-            .with_outputs(selector);
-        Ok(Self {
-            session,
-            run_options,
-            inputs,
-            output,
-            limits,
-            task,
-        })
+        let run_options =
+            RunOptions::new().map_err(|error| Error::Load(error.into()))?.with_outputs(selector);
+        Ok(Self { session, run_options, inputs, output, limits, task })
     }
 
     /// Runs the model on a batch.
@@ -122,28 +110,15 @@ impl Model {
                 Meaning::TokenTypeIds => &batch.token_type_ids,
                 Meaning::PositionIds => &batch.position_ids,
             };
-            inputs.push((
-                &input.name,
-                tensor(input.element_type, shape, values).map_err(failed)?,
-            ));
+            inputs.push((&input.name, tensor(input.element_type, shape, values).map_err(failed)?));
         }
-        let outputs = self
-            .session
-            .run_with_options(inputs, &self.run_options)
-            .map_err(failed)?;
+        let outputs = self.session.run_with_options(inputs, &self.run_options).map_err(failed)?;
         let name = self.output.clone();
         let Some(value) = outputs.values().next() else {
-            return Err(Error::OutputShape {
-                name,
-                found: Vec::new(),
-                expected: "a tensor".to_owned(),
-            });
+            return Err(Error::OutputShape { name, found: Vec::new(), expected: "a tensor".to_owned() });
         };
         let ValueType::Tensor { ty, .. } = *value.dtype() else {
-            return Err(Error::OutputType {
-                name,
-                found: "another kind than tensors".to_owned(),
-            });
+            return Err(Error::OutputType { name, found: "another kind than tensors".to_owned() });
         };
         let (shape, values) = match ty {
             TensorElementType::Float32 => {
@@ -152,32 +127,20 @@ impl Model {
             }
             TensorElementType::Float64 => {
                 let (shape, values) = value.try_extract_tensor::<f64>().map_err(failed)?;
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    reason = "results are given in single precision"
-                )]
+                #[expect(clippy::cast_possible_truncation, reason = "results are given in single precision")]
                 let values = values.iter().map(|&value| value as f32).collect();
                 (shape.to_vec(), values)
             }
             TensorElementType::Float16 => {
                 let (shape, values) = value.try_extract_tensor::<half::f16>().map_err(failed)?;
-                (
-                    shape.to_vec(),
-                    values.iter().map(|value| value.to_f32()).collect(),
-                )
+                (shape.to_vec(), values.iter().map(|value| value.to_f32()).collect())
             }
             TensorElementType::Bfloat16 => {
                 let (shape, values) = value.try_extract_tensor::<half::bf16>().map_err(failed)?;
-                (
-                    shape.to_vec(),
-                    values.iter().map(|value| value.to_f32()).collect(),
-                )
+                (shape.to_vec(), values.iter().map(|value| value.to_f32()).collect())
             }
             other => {
-                return Err(Error::OutputType {
-                    name,
-                    found: other.to_string(),
-                });
+                return Err(Error::OutputType { name, found: other.to_string() });
             }
         };
         Ok(Output { name, shape, values })
@@ -187,18 +150,12 @@ impl Model {
 impl Output {
     /// Checks the shape `[rows, middle…, width]` and gives the width, which is not zero.
     pub(crate) fn width(&self, middle: &[usize], rows: usize, expected: &str) -> Result<usize, Error> {
-        let dimensions: Option<Vec<usize>> = self
-            .shape
-            .iter()
-            .map(|&size| usize::try_from(size).ok())
-            .collect();
+        let dimensions: Option<Vec<usize>> =
+            self.shape.iter().map(|&size| usize::try_from(size).ok()).collect();
         if let Some([first, between @ .., width]) = dimensions.as_deref()
             && (*first, between) == (rows, middle)
             && *width > 0
-            && self.values.len()
-                == middle
-                    .iter()
-                    .fold(rows * width, |size, dimension| size * dimension)
+            && self.values.len() == middle.iter().fold(rows * width, |size, dimension| size * dimension)
         {
             return Ok(*width);
         }
@@ -228,9 +185,7 @@ fn mapped_session(
     if executable.is_at_its_path() {
         Ok(session)
     } else {
-        Err(Error::Mapping(
-            "the running file was moved or replaced while it started",
-        ))
+        Err(Error::Mapping("the running file was moved or replaced while it started"))
     }
 }
 
@@ -272,50 +227,34 @@ fn inputs(declared: &[TensorInfo]) -> Result<(Vec<Input>, Limits), Error> {
             "token_type_ids" => Meaning::TokenTypeIds,
             "position_ids" => Meaning::PositionIds,
             _ => {
-                return Err(Error::ModelInput {
-                    input: info.to_string(),
-                });
+                return Err(Error::ModelInput { input: info.to_string() });
             }
         };
         let Some(element_type @ (ElementType::Int64 | ElementType::Int32 | ElementType::Float)) =
             info.element_type
         else {
-            return Err(Error::ModelInput {
-                input: info.to_string(),
-            });
+            return Err(Error::ModelInput { input: info.to_string() });
         };
         match info.shape.as_deref() {
             None => {}
             Some([rows, columns]) => {
                 if let Some(size) = fixed(rows) {
                     if size != 1 {
-                        return Err(Error::ModelBatch {
-                            input: info.to_string(),
-                        });
+                        return Err(Error::ModelBatch { input: info.to_string() });
                     }
                     limits.texts = Some(size);
                 }
                 limits.length = fixed(columns).or(limits.length);
             }
             Some(_) => {
-                return Err(Error::ModelInput {
-                    input: info.to_string(),
-                });
+                return Err(Error::ModelInput { input: info.to_string() });
             }
         }
-        inputs.push(Input {
-            name: info.name.clone(),
-            meaning,
-            element_type,
-        });
+        inputs.push(Input { name: info.name.clone(), meaning, element_type });
     }
     let has = |meaning| inputs.iter().any(|input| input.meaning == meaning);
     if !has(Meaning::InputIds) {
-        let found = declared
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
+        let found = declared.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         return Err(Error::NoTokenInput { found });
     }
     if !has(Meaning::AttentionMask) {
@@ -323,9 +262,7 @@ fn inputs(declared: &[TensorInfo]) -> Result<(Vec<Input>, Limits), Error> {
         limits.texts = Some(1);
     }
     if limits.length.is_some_and(|length| length > LENGTH_LIMIT) {
-        return Err(Error::ModelInput {
-            input: declared[0].to_string(),
-        });
+        return Err(Error::ModelInput { input: declared[0].to_string() });
     }
     Ok((inputs, limits))
 }
@@ -370,11 +307,7 @@ mod tests {
             size => Dimension::Fixed(size),
         };
         let shape = Some(shape.iter().map(dimension).collect());
-        TensorInfo {
-            name: name.to_owned(),
-            element_type: Some(element_type),
-            shape,
-        }
+        TensorInfo { name: name.to_owned(), element_type: Some(element_type), shape }
     }
 
     #[test]
@@ -423,25 +356,13 @@ mod tests {
 
     #[test]
     fn an_output_of_another_shape_is_refused() {
-        let output = Output {
-            name: "x".to_owned(),
-            shape: vec![2, 3, 4],
-            values: vec![0.0; 24],
-        };
+        let output = Output { name: "x".to_owned(), shape: vec![2, 3, 4], values: vec![0.0; 24] };
         assert_eq!(output.width(&[3], 2, "").unwrap(), 4);
         assert!(output.width(&[4], 2, "").is_err());
         assert!(output.width(&[], 2, "").is_err());
-        let empty = Output {
-            name: "x".to_owned(),
-            shape: vec![2, 0],
-            values: Vec::new(),
-        };
+        let empty = Output { name: "x".to_owned(), shape: vec![2, 0], values: Vec::new() };
         assert!(empty.width(&[], 2, "").is_err());
-        let negative = Output {
-            name: "x".to_owned(),
-            shape: vec![2, -1],
-            values: Vec::new(),
-        };
+        let negative = Output { name: "x".to_owned(), shape: vec![2, -1], values: Vec::new() };
         assert!(negative.width(&[], 2, "").is_err());
     }
 }

@@ -3,15 +3,9 @@
 /// `exp(x) / Σ exp(x)`, safe against overflow. The inputs are finite.
 pub(crate) fn softmax(logits: &[f32]) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = logits
-        .iter()
-        .map(|&logit| f64::from(logit - largest).exp())
-        .collect();
+    let powers: Vec<f64> = logits.iter().map(|&logit| f64::from(logit - largest).exp()).collect();
     let sum: f64 = powers.iter().sum();
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to the precision of the model is wanted"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to the precision of the model is wanted")]
     powers.iter().map(|power| (power / sum) as f32).collect()
 }
 

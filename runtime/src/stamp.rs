@@ -18,12 +18,7 @@ pub(crate) struct Identity(Stamp);
 impl Identity {
     /// What `--version` prints, one fact a line.
     pub(crate) fn to_text(&self) -> String {
-        let Stamp {
-            version,
-            target,
-            onnxruntime_version,
-            ..
-        } = &self.0;
+        let Stamp { version, target, onnxruntime_version, .. } = &self.0;
         format!("encoderfile-runtime {version}\ntarget {target}\nONNX Runtime {onnxruntime_version}\n")
     }
 }
@@ -36,11 +31,7 @@ mod tests {
     fn the_embedded_stamp_names_this_version() {
         let text = embedded().unwrap().to_text();
         assert!(
-            text.starts_with(concat!(
-                "encoderfile-runtime ",
-                env!("CARGO_PKG_VERSION"),
-                "\ntarget "
-            )),
+            text.starts_with(concat!("encoderfile-runtime ", env!("CARGO_PKG_VERSION"), "\ntarget ")),
             "{text}"
         );
     }

@@ -51,31 +51,17 @@ impl Task {
             ModelType::SentenceEmbedding => {
                 let pooling = manifest.sentence_pooling.clone().unwrap_or_default();
                 if let Some(name) = pooled_output(outputs) {
-                    return Ok((
-                        Self::SentenceEmbedding {
-                            pooling,
-                            is_pooled: true,
-                        },
-                        name,
-                    ));
+                    return Ok((Self::SentenceEmbedding { pooling, is_pooled: true }, name));
                 }
                 let name = choose(model_type, outputs, &HIDDEN_STATES, 3)?;
-                Ok((
-                    Self::SentenceEmbedding {
-                        pooling,
-                        is_pooled: false,
-                    },
-                    name,
-                ))
+                Ok((Self::SentenceEmbedding { pooling, is_pooled: false }, name))
             }
-            ModelType::SequenceClassification => Ok((
-                Self::SequenceClassification(labels()?),
-                choose(model_type, outputs, &[LOGITS], 2)?,
-            )),
-            ModelType::TokenClassification => Ok((
-                Self::TokenClassification(labels()?),
-                choose(model_type, outputs, &[LOGITS], 3)?,
-            )),
+            ModelType::SequenceClassification => {
+                Ok((Self::SequenceClassification(labels()?), choose(model_type, outputs, &[LOGITS], 2)?))
+            }
+            ModelType::TokenClassification => {
+                Ok((Self::TokenClassification(labels()?), choose(model_type, outputs, &[LOGITS], 3)?))
+            }
             other => Err(Error::Task(other)),
         }
     }
@@ -84,14 +70,12 @@ impl Task {
     pub(crate) fn answers(&self, batch: &Batch, output: &Output) -> Result<Vec<Answer>, Error> {
         match self {
             Self::Embedding => embedding::answers(batch, output),
-            Self::SentenceEmbedding {
-                pooling,
-                is_pooled: false,
-            } => sentence_embedding::pooled(batch, output, pooling),
-            Self::SentenceEmbedding {
-                pooling,
-                is_pooled: true,
-            } => sentence_embedding::given(batch, output, pooling.normalize),
+            Self::SentenceEmbedding { pooling, is_pooled: false } => {
+                sentence_embedding::pooled(batch, output, pooling)
+            }
+            Self::SentenceEmbedding { pooling, is_pooled: true } => {
+                sentence_embedding::given(batch, output, pooling.normalize)
+            }
             Self::SequenceClassification(config) => sequence_classification::answers(batch, output, config),
             Self::TokenClassification(config) => token_classification::answers(batch, output, config),
         }
@@ -100,14 +84,8 @@ impl Task {
 
 /// The output that holds pooled vectors: by its name, or because there is nothing else.
 fn pooled_output(outputs: &[TensorInfo]) -> Option<String> {
-    let named = outputs
-        .iter()
-        .find(|output| output.name == POOLED && rank(output) == Some(2));
-    let only = || {
-        outputs
-            .first()
-            .filter(|output| outputs.len() == 1 && rank(output) == Some(2))
-    };
+    let named = outputs.iter().find(|output| output.name == POOLED && rank(output) == Some(2));
+    let only = || outputs.first().filter(|output| outputs.len() == 1 && rank(output) == Some(2));
     named.or_else(only).map(|output| output.name.clone())
 }
 
@@ -123,29 +101,15 @@ fn choose(
             && output.element_type.is_some()
             && rank(output).is_none_or(|rank| rank == expected_rank)
     };
-    let usual = names
-        .iter()
-        .find_map(|name| outputs.iter().filter(fits).find(|output| output.name == *name));
+    let usual = names.iter().find_map(|name| outputs.iter().filter(fits).find(|output| output.name == *name));
     let chosen = usual.or_else(|| {
         let mut fitting = outputs.iter().filter(fits);
         fitting.next().filter(|_| fitting.next().is_none())
     });
     chosen.map(|output| output.name.clone()).ok_or_else(|| {
-        let found = outputs
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ");
-        let shape = if expected_rank == 2 {
-            "[batch, labels]"
-        } else {
-            "[batch, tokens, …]"
-        };
-        Error::ModelOutputs {
-            task,
-            expected: format!("`{}` {shape}", names[0]),
-            found,
-        }
+        let found = outputs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let shape = if expected_rank == 2 { "[batch, labels]" } else { "[batch, tokens, …]" };
+        Error::ModelOutputs { task, expected: format!("`{}` {shape}", names[0]), found }
     })
 }
 
@@ -161,10 +125,7 @@ fn rows<'a>(batch: &'a Batch, output: &'a Output, size: usize) -> impl Iterator<
 /// Refuses what JSON has no numbers for.
 fn check_finite(values: &[f32], place: &Place) -> Result<(), Error> {
     match values.iter().find(|value| !value.is_finite()) {
-        Some(&value) => Err(Error::NotFinite {
-            place: place.clone(),
-            value,
-        }),
+        Some(&value) => Err(Error::NotFinite { place: place.clone(), value }),
         None => Ok(()),
     }
 }
@@ -198,27 +159,18 @@ mod tests {
     #[test]
     fn an_output_is_chosen_by_name_then_by_rank() {
         let choose = |outputs: &[TensorInfo]| choose(ModelType::Embedding, outputs, &HIDDEN_STATES, 3);
-        assert_eq!(
-            choose(&[info("a", 3), info("last_hidden_state", 3)]).unwrap(),
-            "last_hidden_state"
-        );
+        assert_eq!(choose(&[info("a", 3), info("last_hidden_state", 3)]).unwrap(), "last_hidden_state");
         assert_eq!(choose(&[info("pooler_output", 2), info("a", 3)]).unwrap(), "a");
         assert!(choose(&[info("a", 3), info("b", 3)]).is_err(), "ambiguous");
         let error = choose(&[info("logits", 2)]).unwrap_err().to_string();
-        assert!(
-            error.contains("`last_hidden_state`") && error.contains("logits float32[?, ?]"),
-            "{error}"
-        );
+        assert!(error.contains("`last_hidden_state`") && error.contains("logits float32[?, ?]"), "{error}");
     }
 
     #[test]
     fn a_pooler_output_is_not_a_sentence_embedding() {
         let outputs = [info("last_hidden_state", 3), info("pooler_output", 2)];
         assert_eq!(pooled_output(&outputs), None);
-        assert_eq!(
-            pooled_output(&[info("token_embeddings", 3), info(POOLED, 2)]).as_deref(),
-            Some(POOLED)
-        );
+        assert_eq!(pooled_output(&[info("token_embeddings", 3), info(POOLED, 2)]).as_deref(), Some(POOLED));
         assert_eq!(pooled_output(&[info("x", 2)]).as_deref(), Some("x"));
     }
 }

@@ -39,12 +39,8 @@ impl Tokenizer {
         let padding = tokenizer.get_padding().cloned();
         tokenizer.with_truncation(None)?.with_padding(None);
 
-        let special = tokenizer
-            .get_post_processor()
-            .map_or(0, |processor| processor.added_tokens(false));
-        if let Some(TruncationParams {
-            max_length, stride, ..
-        }) = truncation
+        let special = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if let Some(TruncationParams { max_length, stride, .. }) = truncation
             && max_length.checked_sub(special).is_none_or(|room| room <= stride)
         {
             return Err(format!(
@@ -52,35 +48,24 @@ impl Tokenizer {
             )
             .into());
         }
-        let padding = padding.unwrap_or_else(|| PaddingParams {
-            pad_id: pad_id(&tokenizer),
-            ..PaddingParams::default()
-        });
+        let padding = padding
+            .unwrap_or_else(|| PaddingParams { pad_id: pad_id(&tokenizer), ..PaddingParams::default() });
         let fixed = match padding.strategy {
             PaddingStrategy::Fixed(length) => length,
             PaddingStrategy::BatchLongest => 0,
         };
         let multiple = padding.pad_to_multiple_of.unwrap_or(1);
         if fixed.max(multiple) > LENGTH_LIMIT {
-            return Err(format!(
-                "padding to {} tokens, the limit is {LENGTH_LIMIT}",
-                fixed.max(multiple)
-            )
-            .into());
+            return Err(
+                format!("padding to {} tokens, the limit is {LENGTH_LIMIT}", fixed.max(multiple)).into()
+            );
         }
-        Ok(Self {
-            splitter: tokenizer,
-            truncation,
-            padding,
-        })
+        Ok(Self { splitter: tokenizer, truncation, padding })
     }
 
     /// Splits a text into tokens. Offsets count characters, as Hugging Face's Python tokenizers do.
     pub(crate) fn encode(&mut self, text: &Text) -> Result<Tokens, Error> {
-        self.encode_str(&text.text).map_err(|source| Error::Tokenize {
-            place: text.place.clone(),
-            source,
-        })
+        self.encode_str(&text.text).map_err(|source| Error::Tokenize { place: text.place.clone(), source })
     }
 
     fn encode_str(&mut self, text: &str) -> tokenizers::Result<Tokens> {
@@ -92,25 +77,16 @@ impl Tokenizer {
                 self.splitter.with_truncation(Some(truncation.clone()))?;
                 let encoding = self.splitter.encode_char_offsets(text, true);
                 self.splitter.with_truncation(None)?;
-                Ok(Tokens {
-                    encoding: encoding?,
-                    truncated_from: Some(length),
-                })
+                Ok(Tokens { encoding: encoding?, truncated_from: Some(length) })
             }
-            _ => Ok(Tokens {
-                encoding,
-                truncated_from: None,
-            }),
+            _ => Ok(Tokens { encoding, truncated_from: None }),
         }
     }
 }
 
 /// A token to fill rows up with that the model has an embedding for. The attention mask hides it.
 fn pad_id(tokenizer: &tokenizers::Tokenizer) -> u32 {
-    ["[PAD]", "<pad>", "<|padding|>"]
-        .iter()
-        .find_map(|token| tokenizer.token_to_id(token))
-        .unwrap_or(0)
+    ["[PAD]", "<pad>", "<|padding|>"].iter().find_map(|token| tokenizer.token_to_id(token)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -160,10 +136,7 @@ mod tests {
     fn settings_that_would_overflow_are_refused() {
         for limit in [0, 1, 2] {
             let truncation = FOUR.replace("\"max_length\": 4", &format!("\"max_length\": {limit}"));
-            assert!(
-                Tokenizer::from_json(artifact(&truncation, "null").as_bytes()).is_err(),
-                "{limit}"
-            );
+            assert!(Tokenizer::from_json(artifact(&truncation, "null").as_bytes()).is_err(), "{limit}");
         }
         let stride = FOUR.replace("\"stride\": 0", "\"stride\": 2");
         assert!(Tokenizer::from_json(artifact(&stride, "null").as_bytes()).is_err());

@@ -12,14 +12,9 @@ pub(super) fn answers(batch: &Batch, output: &Output) -> Result<Vec<Answer>, Err
         let embeddings = row.text_tokens().map(|(position, column)| {
             let embedding = &values[column * width..][..width];
             check_finite(embedding, &row.place)?;
-            Ok(TokenEmbedding {
-                embedding: embedding.to_vec(),
-                token_info: token_info(row, position),
-            })
+            Ok(TokenEmbedding { embedding: embedding.to_vec(), token_info: token_info(row, position) })
         });
-        Ok(Answer::Embedding {
-            embeddings: embeddings.collect::<Result<_, Error>>()?,
-        })
+        Ok(Answer::Embedding { embeddings: embeddings.collect::<Result<_, Error>>()? })
     };
     rows(batch, output, batch.length * width).map(answer).collect()
 }

@@ -18,9 +18,7 @@ pub(super) fn pooled(
     let expected = "[batch, tokens, hidden]";
     let width = output.width(&[batch.length], batch.rows.len(), expected)?;
     let answer = |(row, values): (&crate::batch::Row, &[f32])| {
-        let mask: Vec<bool> = (0..batch.length)
-            .map(|column| row.columns.contains(&column))
-            .collect();
+        let mask: Vec<bool> = (0..batch.length).map(|column| row.columns.contains(&column)).collect();
         let embedding = pooling::pool(values, width, &mask, pooling).ok_or_else(|| Error::OutputShape {
             name: output.name.clone(),
             found: output.shape.clone(),

@@ -18,16 +18,9 @@ pub(super) fn answers(batch: &Batch, output: &Output, config: &ModelConfig) -> R
             let best = argmax(logits).unwrap_or_default();
             let scores = softmax(logits);
             let score = scores.get(best).copied().unwrap_or_default();
-            Ok(TokenLabel {
-                token_info: token_info(row, position),
-                scores,
-                label: config.label(best),
-                score,
-            })
+            Ok(TokenLabel { token_info: token_info(row, position), scores, label: config.label(best), score })
         });
-        Ok(Answer::TokenClassification {
-            tokens: tokens.collect::<Result<_, Error>>()?,
-        })
+        Ok(Answer::TokenClassification { tokens: tokens.collect::<Result<_, Error>>()? })
     };
     rows(batch, output, batch.length * width).map(answer).collect()
 }

@@ -1,0 +1,153 @@
+//! Files that cannot be run: damaged, not supported, or not what they say they are.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+use encoderfile_format::{ArtifactKind, Content, Encoderfile, ModelType};
+
+use crate::assemble::{
+    Assembled, assemble, assemble_with, assert_fails, model_folder, replace, run, text, writing,
+};
+
+/// Changes one byte of an artifact, counted from its start.
+fn flip(file: &Assembled, kind: ArtifactKind, position: u64) {
+    let offset =
+        Encoderfile::open(fs::File::open(&file.path).unwrap()).unwrap().artifact(kind).unwrap().offset;
+    writing(|| {
+        let file = OpenOptions::new().read(true).write(true).open(&file.path).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, offset + position).unwrap();
+        byte[0] ^= 0x10;
+        file.write_all_at(&byte, offset + position).unwrap();
+    });
+}
+
+/// Changes a byte in the middle of the model, which is some number of a weight.
+pub(crate) fn flip_a_weight(file: &Assembled) {
+    flip(file, ArtifactKind::Weights, 70_000);
+}
+
+#[test]
+fn a_damaged_small_artifact_is_found_at_every_start() {
+    for kind in [ArtifactKind::Tokenizer, ArtifactKind::ModelConfig] {
+        let file = assemble("sequence_classification");
+        flip(&file, kind, 10);
+        let output = run(file.command().args(["infer", "text"]));
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{stderr}");
+        let start = format!("error: {}: cannot read its {kind}\n  {kind} (bytes ", file.path.display());
+        assert!(stderr.starts_with(&start), "{stderr}");
+        assert!(stderr.ends_with(
+            "hint: `encoderfile verify FILE` shows what is damaged; copy the file again or build it anew\n"
+        ));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn damaged_weights_are_found_when_asked_for_or_copied() {
+    let file = assemble("embedding");
+    flip_a_weight(&file);
+    for arguments in [["--verify", "text"], ["--weights=copy", "text"]] {
+        let output = run(file.command().arg("infer").args(arguments));
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}: {}", text(&output.stderr));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_transform_is_never_skipped() {
+    let file = assemble_with("embedding", |payload| {
+        payload.artifacts.push((ArtifactKind::Transform, Content::Bytes(b"\x08\x01\x12\x00".to_vec())));
+    });
+    assert_fails(
+        &run(file.command().args(["infer", "text"])),
+        1,
+        "error: this model's results are post-processed by a Lua script, which this version cannot run\n\
+         hint: build the file without `transform`, or run it with encoderfile 0.7\n",
+    );
+}
+
+#[test]
+fn a_task_of_images_is_refused() {
+    let file = assemble_with("embedding", |payload| payload.model_type = ModelType::ImageClassification);
+    assert_fails(
+        &run(file.command().args(["infer", "text"])),
+        1,
+        "error: a model of the task `image_classification` cannot be run by this version\n",
+    );
+}
+
+#[test]
+fn outputs_that_do_not_fit_the_task_are_shown() {
+    let file = assemble_with("sequence_classification", |payload| payload.model_type = ModelType::Embedding);
+    let output = run(file.command().args(["infer", "text"]));
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr.starts_with(
+            "error: the model's outputs do not fit its task `embedding`: expected `last_hidden_state` [batch, tokens, …]\n  \
+             found: logits float32["
+        ),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn content_that_is_not_what_it_should_be_is_an_error() {
+    let model = fs::read(model_folder("embedding").join("model.onnx")).unwrap();
+    let cut = model[..model.len() / 2].to_vec();
+    for (kind, bytes) in [
+        (ArtifactKind::Weights, b"not a model".to_vec()),
+        (ArtifactKind::Weights, vec![0; 100]),
+        (ArtifactKind::Weights, cut),
+        (ArtifactKind::Tokenizer, b"{}".to_vec()),
+        (
+            ArtifactKind::Tokenizer,
+            br#"{"tokenizer": {"version": "1.0"}, "config": {"padding": null, "truncation": null}}"#.to_vec(),
+        ),
+    ] {
+        let file = assemble_with("embedding", |payload| replace(payload, kind, bytes));
+        let output = run(file.command().args(["infer", "text"]));
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        let start = format!("error: {}: its {kind} cannot be used\n  ", file.path.display());
+        assert!(stderr.starts_with(&start), "{stderr}");
+    }
+}
+
+/// A file that was cut, or has bytes behind it, has no footer: it is a base binary then, and says so.
+#[test]
+fn a_cut_file_is_not_run() {
+    let file = assemble("embedding");
+    let length = fs::metadata(&file.path).unwrap().len();
+    writing(|| OpenOptions::new().write(true).open(&file.path).unwrap().set_len(length - 1).unwrap());
+    let output = run(file.command().args(["infer", "text"]));
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+}
+
+/// Every byte of footer and manifest, flipped: an answer or an error, never a signal.
+#[test]
+fn no_flipped_byte_of_footer_or_manifest_ends_in_a_crash() {
+    let file = assemble("sequence_classification");
+    let opened = Encoderfile::open(fs::File::open(&file.path).unwrap()).unwrap();
+    let start = opened.footer().manifest_offset;
+    let manifest = start..start + opened.footer().manifest_length;
+    let footer = opened.length() - 32..opened.length();
+    drop(opened);
+    for position in footer.chain(manifest.step_by(3)) {
+        let change = || {
+            writing(|| {
+                let file = OpenOptions::new().read(true).write(true).open(&file.path).unwrap();
+                let mut byte = [0];
+                file.read_exact_at(&mut byte, position).unwrap();
+                byte[0] ^= 0x41;
+                file.write_all_at(&byte, position).unwrap();
+            });
+        };
+        change();
+        let output = run(file.command().args(["infer", "text"]));
+        assert!(matches!(output.status.code(), Some(0 | 1 | 3 | 4)), "byte {position}: {output:?}");
+        change();
+    }
+}

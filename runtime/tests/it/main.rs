@@ -1,0 +1,10 @@
+//! Drives the real executable on files that are assembled from the small models of `testing/models`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod assemble;
+mod bad_file;
+mod bad_input;
+mod command_line;
+mod placement;
+mod reference;
+mod streaming;
