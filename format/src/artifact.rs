@@ -24,13 +24,8 @@ pub enum ArtifactKind {
 
 impl ArtifactKind {
     /// All that this version knows, by field number.
-    pub const KNOWN: [Self; 5] = [
-        Self::Weights,
-        Self::Transform,
-        Self::ModelConfig,
-        Self::Tokenizer,
-        Self::ImagePreprocessor,
-    ];
+    pub const KNOWN: [Self; 5] =
+        [Self::Weights, Self::Transform, Self::ModelConfig, Self::Tokenizer, Self::ImagePreprocessor];
 
     /// The field number in `EncoderfileManifest`.
     pub const fn number(self) -> u32 {

@@ -9,9 +9,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 /// The folder that a path's last part lies in.
 fn folder(path: &Path) -> &Path {
-    path.parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Creates a file beside `path`: a rename within one folder never crosses a file system. It is removed when dropped.
@@ -19,10 +17,7 @@ pub(crate) fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // A name may have 255 bytes: 60 characters leave room for what is added, whatever they are.
     let name: String = name.chars().take(60).collect();
-    tempfile::Builder::new()
-        .prefix(&format!(".{name}."))
-        .suffix(".tmp")
-        .tempfile_in(folder(path))
+    tempfile::Builder::new().prefix(&format!(".{name}.")).suffix(".tmp").tempfile_in(folder(path))
 }
 
 /// A complete file that waits for its name.
@@ -37,10 +32,7 @@ impl Pending {
     pub(crate) fn new(file: NamedTempFile, path: &Path, mode: u32) -> io::Result<Self> {
         file.as_file().set_permissions(Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
-        Ok(Self {
-            temporary: file.into_temp_path(),
-            path: path.to_owned(),
-        })
+        Ok(Self { temporary: file.into_temp_path(), path: path.to_owned() })
     }
 
     pub(crate) fn temporary(&self) -> &Path {

@@ -113,22 +113,12 @@ pub fn inspect_base(file: &File) -> Result<BaseFacts, BaseError> {
         Container::MachO => "apple-darwin",
     };
     if stamp.target != format!("{architecture}-{system}") {
-        return Err(BaseError::StampMismatch {
-            target: stamp.target,
-            container,
-            architecture,
-        });
+        return Err(BaseError::StampMismatch { target: stamp.target, container, architecture });
     }
     if !stamp.format_versions.contains(&FORMAT_VERSION) {
-        return Err(BaseError::FormatVersion {
-            found: stamp.format_versions,
-        });
+        return Err(BaseError::FormatVersion { found: stamp.format_versions });
     }
-    Ok(BaseFacts {
-        container,
-        architecture,
-        stamp,
-    })
+    Ok(BaseFacts { container, architecture, stamp })
 }
 
 fn executable(bytes: &[u8]) -> Option<(Container, Architecture)> {
@@ -144,9 +134,6 @@ fn executable(bytes: &[u8]) -> Option<(Container, Architecture)> {
         _ => return None,
     };
     // A position-independent executable is of the kind `Dynamic` in ELF.
-    matches!(
-        object.kind(),
-        object::ObjectKind::Executable | object::ObjectKind::Dynamic
-    )
-    .then_some((container, architecture))
+    matches!(object.kind(), object::ObjectKind::Executable | object::ObjectKind::Dynamic)
+        .then_some((container, architecture))
 }

@@ -34,11 +34,7 @@ struct RangeHasher {
 impl RangeHasher {
     fn new(offset: u64, length: u64) -> Self {
         let size = usize::try_from(length).map_or(CHUNK, |length| length.min(CHUNK));
-        Self {
-            left: offset..offset + length,
-            hasher: sha2::Sha256::new(),
-            buffer: vec![0; size],
-        }
+        Self { left: offset..offset + length, hasher: sha2::Sha256::new(), buffer: vec![0; size] }
     }
 
     /// Hashes what lies before `available`.
@@ -90,10 +86,7 @@ pub(crate) fn copy_hashed(
             let count =
                 io::copy(&mut input.take(wanted), output).map_err(|source| CopyError::new(input, source))?;
             if count == 0 {
-                return Err(CopyError::Shrunk {
-                    expected: length,
-                    found: copied,
-                });
+                return Err(CopyError::Shrunk { expected: length, found: copied });
             }
             copied += count;
             if sender.send(offset + copied).is_err() {
@@ -101,10 +94,7 @@ pub(crate) fn copy_hashed(
             }
         }
         drop(sender);
-        hasher
-            .join()
-            .expect("hashing does not panic")
-            .map_err(CopyError::Write)
+        hasher.join().expect("hashing does not panic").map_err(CopyError::Write)
     })
 }
 
@@ -123,9 +113,7 @@ pub(crate) enum CopyError {
 impl CopyError {
     /// [`io::copy`] does not say which side failed: an input that cannot be read now could not be read then.
     fn new(mut input: &File, source: io::Error) -> Self {
-        let read = input
-            .stream_position()
-            .and_then(|position| input.read_at(&mut [0], position));
+        let read = input.stream_position().and_then(|position| input.read_at(&mut [0], position));
         match read {
             Ok(_) => Self::Write(source),
             Err(_) => Self::Read(source),

@@ -65,9 +65,7 @@ impl FromStr for Digest {
         let mut bytes = [0; Self::LENGTH];
         match hex::decode_to_slice(text, &mut bytes) {
             Ok(()) => Ok(Self(bytes)),
-            Err(_) => Err(ParseDigestError {
-                found: text.to_owned(),
-            }),
+            Err(_) => Err(ParseDigestError { found: text.to_owned() }),
         }
     }
 }

@@ -52,10 +52,7 @@ impl Footer {
         if flags != FLAG_PROTOBUF {
             return Err(Error::Flags { found: flags });
         }
-        Ok(Self {
-            manifest_offset: u64_at(12),
-            manifest_length: u64_at(20),
-        })
+        Ok(Self { manifest_offset: u64_at(12), manifest_length: u64_at(20) })
     }
 }
 
@@ -65,10 +62,7 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_the_specification() {
-        let footer = Footer {
-            manifest_offset: 0x1_5d,
-            manifest_length: 0xbe,
-        };
+        let footer = Footer { manifest_offset: 0x1_5d, manifest_length: 0xbe };
         let bytes = footer.encode();
         let expected = "454e4346494c4500 01000000 5d01000000000000 be00000000000000 01000000";
         assert_eq!(hex::encode(bytes), expected.replace(' ', ""));
@@ -77,11 +71,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        let good = Footer {
-            manifest_offset: 1,
-            manifest_length: 2,
-        }
-        .encode();
+        let good = Footer { manifest_offset: 1, manifest_length: 2 }.encode();
         let with = |at: usize, value: u8| {
             let mut bytes = good;
             bytes[at] = value;

@@ -29,21 +29,13 @@ impl Layout {
         let mut end = base_length.checked_add(manifest_length)?;
         let mut places = Vec::with_capacity(order.len());
         for (kind, length) in order {
-            let alignment = if kind == ArtifactKind::Weights {
-                WEIGHTS_ALIGNMENT
-            } else {
-                ALIGNMENT
-            };
+            let alignment = if kind == ArtifactKind::Weights { WEIGHTS_ALIGNMENT } else { ALIGNMENT };
             let offset = end.checked_next_multiple_of(alignment)?;
             places.push((kind, offset));
             end = offset.checked_add(length)?;
         }
         end.checked_add(Footer::LENGTH)?;
-        Some(Self {
-            manifest_offset: base_length,
-            artifacts: places,
-            footer_offset: end,
-        })
+        Some(Self { manifest_offset: base_length, artifacts: places, footer_offset: end })
     }
 
     /// Length of the whole file in bytes.
@@ -58,11 +50,8 @@ mod tests {
 
     #[test]
     fn small_artifacts_stand_first_and_all_are_aligned() {
-        let lengths = [
-            (ArtifactKind::Weights, 10),
-            (ArtifactKind::Tokenizer, 1),
-            (ArtifactKind::ModelConfig, 65),
-        ];
+        let lengths =
+            [(ArtifactKind::Weights, 10), (ArtifactKind::Tokenizer, 1), (ArtifactKind::ModelConfig, 65)];
         let layout = Layout::new(1000, 30, &lengths).unwrap();
         let places = [
             (ArtifactKind::ModelConfig, 1088),

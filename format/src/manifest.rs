@@ -22,21 +22,7 @@ const POOLING_FIELD: u32 = 6;
 /// Field of the manifest that holds its own digest.
 const DIGEST_FIELD: u32 = 49;
 /// The fields that `proto::EncoderfileManifest` has.
-const KNOWN_FIELDS: [u32; 13] = [
-    1,
-    2,
-    3,
-    4,
-    5,
-    POOLING_FIELD,
-    7,
-    DIGEST_FIELD,
-    100,
-    110,
-    120,
-    130,
-    140,
-];
+const KNOWN_FIELDS: [u32; 13] = [1, 2, 3, 4, 5, POOLING_FIELD, 7, DIGEST_FIELD, 100, 110, 120, 130, 140];
 /// Fields from here on are artifacts.
 const FIRST_ARTIFACT_FIELD: u32 = 100;
 
@@ -80,10 +66,7 @@ impl ModelType {
     }
 
     fn from_number(number: i32) -> Self {
-        Self::KNOWN
-            .into_iter()
-            .find(|known| known.number() == number)
-            .unwrap_or(Self::Other(number))
+        Self::KNOWN.into_iter().find(|known| known.number() == number).unwrap_or(Self::Other(number))
     }
 }
 
@@ -104,10 +87,7 @@ impl FromStr for ModelType {
     type Err = ();
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::KNOWN
-            .into_iter()
-            .find(|known| known.to_string() == name)
-            .ok_or(())
+        Self::KNOWN.into_iter().find(|known| known.to_string() == name).ok_or(())
     }
 }
 
@@ -136,14 +116,8 @@ pub enum PoolingMode {
 }
 
 impl PoolingMode {
-    const ALL: [Self; 6] = [
-        Self::Cls,
-        Self::Max,
-        Self::Mean,
-        Self::MeanSqrtLen,
-        Self::WeightedMean,
-        Self::LastToken,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Cls, Self::Max, Self::Mean, Self::MeanSqrtLen, Self::WeightedMean, Self::LastToken];
 
     fn proto(self) -> proto::sentence_pooling::Mode {
         use proto::sentence_pooling::Mode;
@@ -158,10 +132,7 @@ impl PoolingMode {
     }
 
     fn from_number(number: i32) -> Result<Self, Error> {
-        Self::ALL
-            .into_iter()
-            .find(|mode| mode.proto() as i32 == number)
-            .ok_or(Error::PoolingMode { number })
+        Self::ALL.into_iter().find(|mode| mode.proto() as i32 == number).ok_or(Error::PoolingMode { number })
     }
 }
 
@@ -177,10 +148,7 @@ pub struct SentencePooling {
 impl Default for SentencePooling {
     /// What a file without the field means (all that encoderfile 0.7 does): the mean, as it is.
     fn default() -> Self {
-        Self {
-            modes: vec![PoolingMode::Mean],
-            normalize: false,
-        }
+        Self { modes: vec![PoolingMode::Mean], normalize: false }
     }
 }
 
@@ -273,17 +241,14 @@ impl Manifest {
                 sha256: base.sha256.as_bytes().to_vec(),
                 key_id: base.key_id.clone().unwrap_or_default(),
             }),
-            writer: self.writer.as_ref().map(|tool| proto::Writer {
-                name: tool.name.clone(),
-                version: tool.version.clone(),
-            }),
-            sentence_pooling: self
-                .sentence_pooling
+            writer: self
+                .writer
                 .as_ref()
-                .map(|pooling| proto::SentencePooling {
-                    modes: pooling.modes.iter().map(|mode| mode.proto() as i32).collect(),
-                    normalize: pooling.normalize,
-                }),
+                .map(|tool| proto::Writer { name: tool.name.clone(), version: tool.version.clone() }),
+            sentence_pooling: self.sentence_pooling.as_ref().map(|pooling| proto::SentencePooling {
+                modes: pooling.modes.iter().map(|mode| mode.proto() as i32).collect(),
+                normalize: pooling.normalize,
+            }),
             sources: self
                 .sources
                 .iter()
@@ -308,11 +273,7 @@ impl Manifest {
             .collect();
         others.sort_by_key(|artifact| artifact.kind.number());
         for artifact in others {
-            wire::put_bytes(
-                &mut encoded,
-                artifact.kind.number(),
-                &place(artifact).encode_to_vec(),
-            );
+            wire::put_bytes(&mut encoded, artifact.kind.number(), &place(artifact).encode_to_vec());
         }
         encoded
     }
@@ -341,33 +302,21 @@ impl Manifest {
             if KNOWN_FIELDS.contains(&field.number) {
                 continue;
             }
-            unknown_fields.push(UnknownField {
-                number: field.number,
-                length: field.span.len(),
-            });
+            unknown_fields.push(UnknownField { number: field.number, length: field.span.len() });
             // Artifacts of the future have the shape of today's; what has not is merely ignored.
             if field.number >= FIRST_ARTIFACT_FIELD
                 && let wire::Value::Bytes(range) = field.value
                 && let Ok(artifact) = proto::Artifact::decode(&bytes[range])
                 && artifact.sha256.len() == Digest::LENGTH
             {
-                artifacts.push(check_artifact(
-                    ArtifactKind::Other(field.number),
-                    &artifact,
-                    offset,
-                    room,
-                )?);
+                artifacts.push(check_artifact(ArtifactKind::Other(field.number), &artifact, offset, room)?);
             }
         }
         artifacts.sort_by_key(|artifact| (artifact.offset, artifact.length));
         for pair in artifacts.windows(2) {
             if pair[1].offset < pair[0].end() {
                 let (first, second) = (pair[0].kind, pair[1].kind);
-                return Err(Error::ArtifactOverlap {
-                    first,
-                    second,
-                    offset: pair[1].offset,
-                });
+                return Err(Error::ArtifactOverlap { first, second, offset: pair[1].offset });
             }
         }
         let base = message.base.map(|base| {
@@ -380,11 +329,7 @@ impl Manifest {
         });
         let sources = message.sources.into_iter().map(|source| {
             let sha256 = digest(&source.sha256, &source.name)?;
-            Ok::<_, Error>(SourceFile {
-                name: source.name,
-                length: source.length,
-                sha256,
-            })
+            Ok::<_, Error>(SourceFile { name: source.name, length: source.length, sha256 })
         });
         let sentence_pooling = message.sentence_pooling.map(|pooling| {
             let modes = pooling.modes.into_iter().map(PoolingMode::from_number);
@@ -398,10 +343,7 @@ impl Manifest {
             name: message.name,
             version: message.version,
             base: base.transpose()?,
-            writer: message.writer.map(|tool| Tool {
-                name: tool.name,
-                version: tool.version,
-            }),
+            writer: message.writer.map(|tool| Tool { name: tool.name, version: tool.version }),
             sentence_pooling: sentence_pooling.transpose()?,
             sources: sources.collect::<Result<_, _>>()?,
             artifacts,
@@ -416,16 +358,9 @@ pub(crate) fn check_fields(bytes: &[u8], offset: u64) -> Result<(), Error> {
     for field in wire::fields(bytes, 0..bytes.len()) {
         let field = field.map_err(|source| Error::ManifestWire { offset, source })?;
         // Packed modes have no tags: each byte can be one.
-        count += if field.number == POOLING_FIELD {
-            field.span.len()
-        } else {
-            1
-        };
+        count += if field.number == POOLING_FIELD { field.span.len() } else { 1 };
         if count > FIELD_LIMIT {
-            return Err(Error::ManifestFields {
-                offset,
-                limit: FIELD_LIMIT,
-            });
+            return Err(Error::ManifestFields { offset, limit: FIELD_LIMIT });
         }
     }
     Ok(())
@@ -440,10 +375,7 @@ pub(crate) fn is_free_number(number: u32) -> bool {
 }
 
 fn digest(bytes: &[u8], of: &str) -> Result<Digest, Error> {
-    Digest::try_from(bytes).map_err(|_| Error::DigestLength {
-        of: of.to_owned(),
-        length: bytes.len(),
-    })
+    Digest::try_from(bytes).map_err(|_| Error::DigestLength { of: of.to_owned(), length: bytes.len() })
 }
 
 fn check_artifact(
@@ -456,18 +388,12 @@ fn check_artifact(
     let offset = manifest_offset.checked_add(artifact.offset);
     let end = offset.and_then(|offset| offset.checked_add(length));
     match (offset, end) {
-        (Some(offset), Some(end)) if offset >= room.start && end <= room.end => Ok(Artifact {
-            kind,
-            offset,
-            length,
-            sha256: digest(&artifact.sha256, &kind.to_string())?,
-        }),
-        _ => Err(Error::ArtifactRange {
-            kind,
-            offset: offset.unwrap_or(u64::MAX),
-            length,
-            room: room.clone(),
-        }),
+        (Some(offset), Some(end)) if offset >= room.start && end <= room.end => {
+            Ok(Artifact { kind, offset, length, sha256: digest(&artifact.sha256, &kind.to_string())? })
+        }
+        _ => {
+            Err(Error::ArtifactRange { kind, offset: offset.unwrap_or(u64::MAX), length, room: room.clone() })
+        }
     }
 }
 

@@ -43,24 +43,16 @@ impl ModelConfig {
     /// The number of labels, by whichever key says it.
     pub fn label_count(&self) -> Option<usize> {
         let labels = self.id2label.as_ref().map(BTreeMap::len);
-        labels
-            .or(self.label2id.as_ref().map(BTreeMap::len))
-            .or(self.num_labels.map(|count| count as usize))
+        labels.or(self.label2id.as_ref().map(BTreeMap::len)).or(self.num_labels.map(|count| count as usize))
     }
 
     /// The label of an index; `LABEL_{index}` where none is given, as in Hugging Face's transformers.
     pub fn label(&self, index: usize) -> String {
         let given = u32::try_from(index).ok().and_then(|index| {
-            let by_id = self
-                .id2label
-                .as_ref()
-                .and_then(|labels| labels.get(&index).cloned());
+            let by_id = self.id2label.as_ref().and_then(|labels| labels.get(&index).cloned());
             by_id.or_else(|| {
                 let labels = self.label2id.as_ref()?;
-                labels
-                    .iter()
-                    .find(|(_, other)| **other == index)
-                    .map(|(label, _)| label.clone())
+                labels.iter().find(|(_, other)| **other == index).map(|(label, _)| label.clone())
             })
         });
         given.unwrap_or_else(|| format!("LABEL_{index}"))

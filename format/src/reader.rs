@@ -27,11 +27,7 @@ impl Encoderfile {
     /// # Errors
     /// [`Error::NoPayload`] for a file without a footer, such as a base binary; else what is wrong and where.
     pub fn open(file: File) -> Result<Self, Error> {
-        let metadata = file.metadata().map_err(|source| Error::Read {
-            offset: 0,
-            length: 0,
-            source,
-        })?;
+        let metadata = file.metadata().map_err(|source| Error::Read { offset: 0, length: 0, source })?;
         if !metadata.is_file() {
             return Err(Error::NotAFile);
         }
@@ -41,9 +37,7 @@ impl Encoderfile {
         read_at(&file, end, &mut bytes)?;
         let footer = Footer::decode(&bytes)?;
         if footer.manifest_length > MANIFEST_LIMIT {
-            return Err(Error::ManifestSize {
-                length: footer.manifest_length,
-            });
+            return Err(Error::ManifestSize { length: footer.manifest_length });
         }
         let manifest_end = footer.manifest_offset.checked_add(footer.manifest_length);
         let Some(manifest_end) = manifest_end.filter(|&manifest_end| manifest_end <= end) else {
@@ -53,13 +47,7 @@ impl Encoderfile {
         let mut manifest_bytes = vec![0; to_usize(footer.manifest_length)];
         read_at(&file, footer.manifest_offset, &mut manifest_bytes)?;
         let manifest = Manifest::decode(&manifest_bytes, footer.manifest_offset, &(manifest_end..end))?;
-        Ok(Self {
-            file,
-            length,
-            footer,
-            manifest_bytes,
-            manifest,
-        })
+        Ok(Self { file, length, footer, manifest_bytes, manifest })
     }
 
     /// The file itself.
@@ -108,11 +96,7 @@ impl Encoderfile {
     pub fn read(&self, kind: ArtifactKind) -> Result<Vec<u8>, Error> {
         let artifact = self.artifact(kind)?;
         if kind != ArtifactKind::Weights && artifact.length > READ_LIMIT {
-            return Err(Error::ArtifactSize {
-                kind,
-                length: artifact.length,
-                limit: READ_LIMIT,
-            });
+            return Err(Error::ArtifactSize { kind, length: artifact.length, limit: READ_LIMIT });
         }
         let mut bytes = vec![0; to_usize(artifact.length)];
         read_at(&self.file, artifact.offset, &mut bytes)?;
@@ -131,11 +115,7 @@ impl Encoderfile {
 
     /// The digest of a byte range of the file.
     pub(crate) fn hash(&self, offset: u64, length: u64) -> Result<Digest, Error> {
-        hash_range(&self.file, offset, length).map_err(|source| Error::Read {
-            offset,
-            length,
-            source,
-        })
+        hash_range(&self.file, offset, length).map_err(|source| Error::Read { offset, length, source })
     }
 }
 
@@ -143,28 +123,13 @@ pub(crate) fn check_digest(artifact: &Artifact, found: Digest) -> Result<(), Err
     if found == artifact.sha256 {
         return Ok(());
     }
-    let &Artifact {
-        kind,
-        offset,
-        length,
-        sha256: expected,
-    } = artifact;
-    Err(Error::ArtifactDigest {
-        kind,
-        offset,
-        length,
-        expected,
-        found,
-    })
+    let &Artifact { kind, offset, length, sha256: expected } = artifact;
+    Err(Error::ArtifactDigest { kind, offset, length, expected, found })
 }
 
 pub(crate) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {
     let length = buffer.len() as u64;
-    file.read_exact_at(buffer, offset).map_err(|source| Error::Read {
-        offset,
-        length,
-        source,
-    })
+    file.read_exact_at(buffer, offset).map_err(|source| Error::Read { offset, length, source })
 }
 
 /// A length that was checked against a file's.

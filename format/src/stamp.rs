@@ -39,13 +39,7 @@ impl Stamp {
         let body = message.encode_to_vec();
         assert!(body.len() <= LIMIT, "a stamp has at most {LIMIT} bytes");
         let length = u32::try_from(body.len()).expect("bounded above");
-        [
-            MAGIC,
-            &length.to_le_bytes()[..],
-            &body,
-            Digest::of(&body).as_bytes(),
-        ]
-        .concat()
+        [MAGIC, &length.to_le_bytes()[..], &body, Digest::of(&body).as_bytes()].concat()
     }
 
     /// Reads a stamp that starts with the first byte. None if there is none, or if it is damaged.

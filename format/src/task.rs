@@ -19,12 +19,7 @@ pub enum ModelInput {
 }
 
 impl ModelInput {
-    const ALL: [Self; 4] = [
-        Self::InputIds,
-        Self::AttentionMask,
-        Self::TokenTypeIds,
-        Self::PositionIds,
-    ];
+    const ALL: [Self; 4] = [Self::InputIds, Self::AttentionMask, Self::TokenTypeIds, Self::PositionIds];
 
     /// Its name in the graph, as Hugging Face's exporters write it.
     pub const fn name(self) -> &'static str {
@@ -159,82 +154,49 @@ impl Signature {
         };
         let inputs = model.inputs.iter().map(input).collect::<Result<Vec<_>, _>>()?;
         if !inputs.iter().any(|(input, _)| *input == ModelInput::InputIds) {
-            return Err(TaskError::NoInputIds {
-                found: list(&model.inputs),
-            });
+            return Err(TaskError::NoInputIds { found: list(&model.inputs) });
         }
         let (output, output_kind) = output(&model.outputs, kinds).ok_or_else(|| TaskError::NoOutput {
             task,
-            expected: kinds
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(" or "),
+            expected: kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or "),
             found: list(&model.outputs),
         })?;
         if output.element_type != Some(ElementType::Float) {
-            return Err(TaskError::OutputType {
-                output: output.to_string(),
-            });
+            return Err(TaskError::OutputType { output: output.to_string() });
         }
         let width = match output.shape.as_ref().and_then(|shape| shape.last()) {
             Some(Dimension::Fixed(width)) => Some(*width),
             Some(Dimension::Named(_)) | None => None,
         };
-        Ok(Self {
-            inputs,
-            output: output.name.clone(),
-            output_kind,
-            width,
-        })
+        Ok(Self { inputs, output: output.name.clone(), output_kind, width })
     }
 }
 
 fn input(info: &TensorInfo) -> Result<(ModelInput, ElementType), TaskError> {
-    let input = ModelInput::ALL
-        .into_iter()
-        .find(|input| input.name() == info.name);
-    let input = input.ok_or_else(|| TaskError::UnknownInput {
-        input: info.to_string(),
-    })?;
+    let input = ModelInput::ALL.into_iter().find(|input| input.name() == info.name);
+    let input = input.ok_or_else(|| TaskError::UnknownInput { input: info.to_string() })?;
     let is_matrix = info.shape.as_ref().is_none_or(|shape| shape.len() == 2);
     match info.element_type {
         Some(element_type @ (ElementType::Int64 | ElementType::Int32)) if is_matrix => {
             Ok((input, element_type))
         }
-        _ => Err(TaskError::InputType {
-            input: info.to_string(),
-        }),
+        _ => Err(TaskError::InputType { input: info.to_string() }),
     }
 }
 
 fn output<'a>(outputs: &'a [TensorInfo], kinds: &[OutputKind]) -> Option<(&'a TensorInfo, OutputKind)> {
     let has_rank = |output: &TensorInfo, kind: OutputKind| {
-        output
-            .shape
-            .as_ref()
-            .is_none_or(|shape| shape.len() == kind.rank())
+        output.shape.as_ref().is_none_or(|shape| shape.len() == kind.rank())
     };
     let by_name = kinds.iter().find_map(|&kind| {
-        let named = outputs
-            .iter()
-            .find(|output| kind.names().contains(&output.name.as_str()));
-        named
-            .filter(|output| has_rank(output, kind))
-            .map(|output| (output, kind))
+        let named = outputs.iter().find(|output| kind.names().contains(&output.name.as_str()));
+        named.filter(|output| has_rank(output, kind)).map(|output| (output, kind))
     });
     by_name.or_else(|| {
         // Without its usual name, a vector per text cannot be told from the pooler's output that BERT exports also have.
-        let kind = kinds
-            .iter()
-            .copied()
-            .find(|kind| *kind != OutputKind::SentenceVectors)?;
-        let shaped = |output: &&TensorInfo| {
-            output
-                .shape
-                .as_ref()
-                .is_some_and(|shape| shape.len() == kind.rank())
-        };
+        let kind = kinds.iter().copied().find(|kind| *kind != OutputKind::SentenceVectors)?;
+        let shaped =
+            |output: &&TensorInfo| output.shape.as_ref().is_some_and(|shape| shape.len() == kind.rank());
         outputs.iter().find(shaped).map(|output| (output, kind))
     })
 }
@@ -243,11 +205,7 @@ fn list(tensors: &[TensorInfo]) -> String {
     if tensors.is_empty() {
         return "none".to_owned();
     }
-    tensors
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+    tensors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -256,8 +214,7 @@ mod tests {
 
     fn tensor(name: &str, element_type: ElementType, shape: &[&str]) -> TensorInfo {
         let dimension = |text: &&str| {
-            text.parse()
-                .map_or_else(|_| Dimension::Named((*text).to_owned()), Dimension::Fixed)
+            text.parse().map_or_else(|_| Dimension::Named((*text).to_owned()), Dimension::Fixed)
         };
         TensorInfo {
             name: name.to_owned(),
@@ -282,15 +239,9 @@ mod tests {
 
     #[test]
     fn outputs_are_found_by_name_then_by_rank() {
-        let both = model(vec![
-            float("pooler_output", &["b", "8"]),
-            float("hidden", &["b", "s", "8"]),
-        ]);
+        let both = model(vec![float("pooler_output", &["b", "8"]), float("hidden", &["b", "s", "8"])]);
         let signature = Signature::of(&both, ModelType::SentenceEmbedding).unwrap();
-        assert_eq!(
-            (signature.output.as_str(), signature.output_kind),
-            ("hidden", OutputKind::TokenVectors)
-        );
+        assert_eq!((signature.output.as_str(), signature.output_kind), ("hidden", OutputKind::TokenVectors));
         assert_eq!(signature.width, Some(8));
 
         let pooled = model(vec![

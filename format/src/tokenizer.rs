@@ -33,10 +33,7 @@ impl TokenizerArtifact {
             let value = value.clone().unwrap_or_else(|| RawValue::NULL.to_owned());
             members.insert(key.to_owned(), value);
         }
-        Ok(Self {
-            tokenizer: serde_json::value::to_raw_value(&members)?,
-            config,
-        })
+        Ok(Self { tokenizer: serde_json::value::to_raw_value(&members)?, config })
     }
 
     /// Reads the artifact.
@@ -62,10 +59,7 @@ mod tests {
         let original =
             br#"{"version": "1.0", "truncation": {"max_length":512}, "padding": null, "score": 0.1000}"#;
         let truncation = RawValue::from_string(r#"{"max_length":64}"#.to_owned()).unwrap();
-        let settings = TokenizerSettings {
-            padding: None,
-            truncation: Some(truncation),
-        };
+        let settings = TokenizerSettings { padding: None, truncation: Some(truncation) };
         let json = TokenizerArtifact::new(original, settings).unwrap().to_json();
         let expected = concat!(
             r#"{"tokenizer":{"version":"1.0","truncation":{"max_length":64},"padding":null,"score":0.1000},"#,

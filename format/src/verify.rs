@@ -81,11 +81,7 @@ impl Encoderfile {
     /// # Errors
     /// Only where the file cannot be read; damage is a finding.
     pub fn verify(&self) -> Result<Vec<Finding>, Error> {
-        let mut findings = vec![
-            self.verify_base()?,
-            self.verify_manifest(),
-            self.verify_padding()?,
-        ];
+        let mut findings = vec![self.verify_base()?, self.verify_manifest(), self.verify_padding()?];
         for artifact in &self.manifest().artifacts {
             findings.push(Finding {
                 subject: Subject::Artifact(artifact.kind),
@@ -103,12 +99,7 @@ impl Encoderfile {
             Some(base) => compare(base.sha256, self.hash(0, length)?),
             None => Outcome::NotRecorded,
         };
-        Ok(Finding {
-            subject: Subject::Base,
-            offset: 0,
-            length,
-            outcome,
-        })
+        Ok(Finding { subject: Subject::Base, offset: 0, length, outcome })
     }
 
     fn verify_manifest(&self) -> Finding {
@@ -123,26 +114,14 @@ impl Encoderfile {
         };
         let footer = self.footer();
         let (offset, length) = (footer.manifest_offset, footer.manifest_length);
-        Finding {
-            subject: Subject::Manifest,
-            offset,
-            length,
-            outcome,
-        }
+        Finding { subject: Subject::Manifest, offset, length, outcome }
     }
 
     fn verify_padding(&self) -> Result<Finding, Error> {
         let start = self.footer().manifest_offset + self.footer().manifest_length;
         let footer_offset = self.length() - crate::Footer::LENGTH;
-        let starts = self
-            .manifest()
-            .artifacts
-            .iter()
-            .map(|artifact| artifact.offset)
-            .chain([footer_offset]);
-        let ends = [start]
-            .into_iter()
-            .chain(self.manifest().artifacts.iter().map(crate::Artifact::end));
+        let starts = self.manifest().artifacts.iter().map(|artifact| artifact.offset).chain([footer_offset]);
+        let ends = [start].into_iter().chain(self.manifest().artifacts.iter().map(crate::Artifact::end));
         let clean = Outcome::Intact { sha256: None };
         let (mut length, mut outcome) = (0, clean.clone());
         for (gap_start, gap_end) in ends.zip(starts) {
@@ -153,12 +132,7 @@ impl Encoderfile {
                 outcome = Outcome::NotZero { offset };
             }
         }
-        Ok(Finding {
-            subject: Subject::Padding,
-            offset: start,
-            length,
-            outcome,
-        })
+        Ok(Finding { subject: Subject::Padding, offset: start, length, outcome })
     }
 
     fn first_nonzero(&self, mut start: u64, end: u64) -> Result<Option<u64>, Error> {

@@ -85,20 +85,13 @@ impl Field {
     }
 
     fn wrong_type(&self) -> WireError {
-        WireError::WireType {
-            number: self.number,
-            offset: self.span.start,
-        }
+        WireError::WireType { number: self.number, offset: self.span.start }
     }
 }
 
 /// Iterates over the fields of the message at `range` of `buffer`. Ends after the first error.
 pub(crate) fn fields(buffer: &[u8], range: Range<usize>) -> Fields<'_> {
-    Fields {
-        buffer,
-        position: range.start,
-        end: range.end,
-    }
+    Fields { buffer, position: range.start, end: range.end }
 }
 
 /// See [`fields`].
@@ -132,12 +125,7 @@ impl Fields<'_> {
     fn take(&mut self, number: u32, offset: usize, length: u64) -> Result<Range<usize>, WireError> {
         let left = (self.end - self.position) as u64;
         if length > left {
-            return Err(WireError::Truncated {
-                number,
-                offset,
-                needed: length - left,
-                left,
-            });
+            return Err(WireError::Truncated { number, offset, needed: length - left, left });
         }
         let start = self.position;
         self.position += usize::try_from(length).expect("bounded by the buffer's length");
@@ -169,11 +157,7 @@ impl Fields<'_> {
             // Groups (3 and 4) are not part of proto3, and neither ONNX nor this format uses them.
             _ => return Err(WireError::Tag { offset: start }),
         };
-        Ok(Field {
-            number,
-            span: start..self.position,
-            value,
-        })
+        Ok(Field { number, span: start..self.position, value })
     }
 }
 
@@ -238,12 +222,7 @@ mod tests {
     #[test]
     fn faults_are_named() {
         // Field 1, length 5, one byte.
-        let truncated = WireError::Truncated {
-            number: 1,
-            offset: 0,
-            needed: 4,
-            left: 1,
-        };
+        let truncated = WireError::Truncated { number: 1, offset: 0, needed: 4, left: 1 };
         assert_eq!(walk(&[0x0a, 5, 0]), Err(truncated));
         assert_eq!(walk(&[0x08, 0xff]), Err(WireError::Varint { offset: 1 }));
         assert_eq!(walk(&[0xff; 11]), Err(WireError::Varint { offset: 0 }));

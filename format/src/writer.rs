@@ -185,9 +185,7 @@ impl Draft {
     /// # Errors
     /// [`WriteError::Output`]
     pub fn persist(self) -> Result<PathBuf, WriteError> {
-        self.pending
-            .persist()
-            .map_err(|source| output_error(&self.output, source))
+        self.pending.persist().map_err(|source| output_error(&self.output, source))
     }
 }
 
@@ -224,27 +222,17 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
     let encoded = manifest.encode(0);
     let manifest_length = encoded.len() as u64;
     if manifest_length > MANIFEST_LIMIT {
-        return Err(WriteError::Manifest(Error::ManifestSize {
-            length: manifest_length,
-        }));
+        return Err(WriteError::Manifest(Error::ManifestSize { length: manifest_length }));
     }
     check_fields(&encoded, base_length).map_err(WriteError::Manifest)?;
     let layout = Layout::new(base_length, manifest_length, &lengths).ok_or(WriteError::TooLarge)?;
 
     let mut temporary = create_beside(output).map_err(|source| output_error(output, source))?;
     let file = temporary.as_file_mut();
-    let mut writer = Writer {
-        file,
-        position: 0,
-        output,
-    };
+    let mut writer = Writer { file, position: 0, output };
     let sha256 = writer.copy(base.path, base.file, base_length)?;
     if let Some(expected) = base.expected.filter(|expected| *expected != sha256) {
-        return Err(WriteError::BaseDigest {
-            path: base.path.to_owned(),
-            expected,
-            found: sha256,
-        });
+        return Err(WriteError::BaseDigest { path: base.path.to_owned(), expected, found: sha256 });
     }
     if let Some(provenance) = &mut manifest.base {
         provenance.sha256 = sha256;
@@ -252,44 +240,26 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
     writer.zeros(layout.manifest_offset + manifest_length)?;
     for &(kind, offset) in &layout.artifacts {
         writer.zeros(offset)?;
-        let (_, content) = payload
-            .artifacts
-            .iter()
-            .find(|(other, _)| *other == kind)
-            .expect("placed");
+        let (_, content) = payload.artifacts.iter().find(|(other, _)| *other == kind).expect("placed");
         let sha256 = match content {
             Content::Bytes(bytes) => writer.bytes(bytes)?,
             Content::File { path, file } => writer.copy(path, file, length_of(&lengths, kind))?,
         };
-        let artifact = manifest
-            .artifacts
-            .iter_mut()
-            .find(|artifact| artifact.kind == kind)
-            .expect("placed");
+        let artifact = manifest.artifacts.iter_mut().find(|artifact| artifact.kind == kind).expect("placed");
         (artifact.offset, artifact.sha256) = (offset, sha256);
     }
-    let footer = Footer {
-        manifest_offset: layout.manifest_offset,
-        manifest_length,
-    };
+    let footer = Footer { manifest_offset: layout.manifest_offset, manifest_length };
     writer.bytes(&footer.encode())?;
 
     let mut encoded = manifest.encode(layout.manifest_offset);
-    assert_eq!(
-        encoded.len() as u64,
-        manifest_length,
-        "the manifest's size does not depend on its numbers"
-    );
+    assert_eq!(encoded.len() as u64, manifest_length, "the manifest's size does not depend on its numbers");
     seal(&mut encoded);
     temporary
         .as_file()
         .write_all_at(&encoded, layout.manifest_offset)
         .map_err(|source| output_error(output, source))?;
     let pending = Pending::new(temporary, output, 0o755).map_err(|source| output_error(output, source))?;
-    Ok(Draft {
-        pending,
-        output: output.to_owned(),
-    })
+    Ok(Draft { pending, output: output.to_owned() })
 }
 
 /// The manifest with everything but offsets and digests of what is copied.
@@ -311,30 +281,18 @@ fn unplaced_manifest(base: &Base<'_>, payload: &Payload, lengths: &[(ArtifactKin
         // Offset 1, since protobuf leaves zeros out.
         artifacts: lengths
             .iter()
-            .map(|&(kind, length)| Artifact {
-                kind,
-                offset: 1,
-                length,
-                sha256: unknown,
-            })
+            .map(|&(kind, length)| Artifact { kind, offset: 1, length, sha256: unknown })
             .collect(),
         unknown_fields: Vec::new(),
     }
 }
 
 fn length_of(lengths: &[(ArtifactKind, u64)], kind: ArtifactKind) -> u64 {
-    lengths
-        .iter()
-        .find(|(other, _)| *other == kind)
-        .map(|&(_, length)| length)
-        .expect("placed")
+    lengths.iter().find(|(other, _)| *other == kind).map(|&(_, length)| length).expect("placed")
 }
 
 fn input_length(path: &Path, file: &File) -> Result<u64, WriteError> {
-    let metadata = file.metadata().map_err(|source| WriteError::Input {
-        path: path.to_owned(),
-        source,
-    })?;
+    let metadata = file.metadata().map_err(|source| WriteError::Input { path: path.to_owned(), source })?;
     if !metadata.is_file() {
         return Err(WriteError::Input {
             path: path.to_owned(),
@@ -369,25 +327,16 @@ fn check_output_against<'a>(
         return Err(WriteError::OutputIsSpecial { path: path() });
     }
     for (path, file) in inputs {
-        let input = file.metadata().map_err(|source| WriteError::Input {
-            path: path.to_owned(),
-            source,
-        })?;
+        let input = file.metadata().map_err(|source| WriteError::Input { path: path.to_owned(), source })?;
         if is_same_file(&existing, &input) {
-            return Err(WriteError::OutputIsInput {
-                output: output.to_owned(),
-                input: path.to_owned(),
-            });
+            return Err(WriteError::OutputIsInput { output: output.to_owned(), input: path.to_owned() });
         }
     }
     Ok(())
 }
 
 fn output_error(output: &Path, source: io::Error) -> WriteError {
-    WriteError::Output {
-        path: output.to_owned(),
-        source,
-    }
+    WriteError::Output { path: output.to_owned(), source }
 }
 
 /// Appends to the temporary file and counts.
@@ -399,9 +348,7 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn bytes(&mut self, bytes: &[u8]) -> Result<Digest, WriteError> {
-        self.file
-            .write_all(bytes)
-            .map_err(|source| output_error(self.output, source))?;
+        self.file.write_all(bytes).map_err(|source| output_error(self.output, source))?;
         self.position += bytes.len() as u64;
         Ok(Digest::of(bytes))
     }
@@ -416,21 +363,13 @@ impl Writer<'_> {
 
     /// Appends a whole file.
     fn copy(&mut self, path: &Path, mut input: &File, length: u64) -> Result<Digest, WriteError> {
-        input.rewind().map_err(|source| WriteError::Input {
-            path: path.to_owned(),
-            source,
-        })?;
+        input.rewind().map_err(|source| WriteError::Input { path: path.to_owned(), source })?;
         let digest = copy_hashed(input, length, self.file, self.position).map_err(|error| match error {
-            CopyError::Read(source) => WriteError::Input {
-                path: path.to_owned(),
-                source,
-            },
+            CopyError::Read(source) => WriteError::Input { path: path.to_owned(), source },
             CopyError::Write(source) => output_error(self.output, source),
-            CopyError::Shrunk { expected, found } => WriteError::InputChanged {
-                path: path.to_owned(),
-                expected,
-                found,
-            },
+            CopyError::Shrunk { expected, found } => {
+                WriteError::InputChanged { path: path.to_owned(), expected, found }
+            }
         })?;
         self.position += length;
         Ok(digest)
@@ -450,28 +389,18 @@ impl Encoderfile {
         check_output_against(output, [(output, self.file())].into_iter())?;
         let &Artifact { offset, length, .. } = artifact;
         let mut temporary = create_beside(output).map_err(|source| output_error(output, source))?;
-        self.file()
-            .seek(io::SeekFrom::Start(offset))
-            .map_err(|source| Error::Read {
-                offset,
-                length,
-                source,
-            })?;
+        self.file().seek(io::SeekFrom::Start(offset)).map_err(|source| Error::Read {
+            offset,
+            length,
+            source,
+        })?;
         let file = temporary.as_file_mut();
         let digest = copy_hashed(self.file(), length, file, 0).map_err(|error| match error {
-            CopyError::Read(source) => Error::Read {
-                offset,
-                length,
-                source,
-            }
-            .into(),
+            CopyError::Read(source) => Error::Read { offset, length, source }.into(),
             CopyError::Write(source) => output_error(output, source),
-            CopyError::Shrunk { .. } => Error::Read {
-                offset,
-                length,
-                source: io::ErrorKind::UnexpectedEof.into(),
+            CopyError::Shrunk { .. } => {
+                Error::Read { offset, length, source: io::ErrorKind::UnexpectedEof.into() }.into()
             }
-            .into(),
         })?;
         check_digest(artifact, digest)?;
         let pending =

@@ -171,11 +171,13 @@ impl Model {
             }
         }
         if ir_version.is_none() {
-            return Err(OnnxError::NotOnnx {
-                missing: "IR version",
-            });
+            return Err(OnnxError::NotOnnx { missing: "IR version" });
         }
         let graph = graph_range(bytes)?;
+        // Exporters write the operator sets last, so this is also how a model that was cut behind its graph is told.
+        if operator_sets.is_empty() {
+            return Err(OnnxError::NotOnnx { missing: "operator set" });
+        }
         let (mut inputs, mut outputs, mut initializers) = (Vec::new(), Vec::new(), Vec::new());
         for item in fields(bytes, graph) {
             let item = item?;
@@ -186,17 +188,10 @@ impl Model {
                 _ => {}
             }
         }
-        let constants: HashSet<&str> = initializers
-            .iter()
-            .map(|initializer| initializer.name.as_str())
-            .collect();
+        let constants: HashSet<&str> =
+            initializers.iter().map(|initializer| initializer.name.as_str()).collect();
         inputs.retain(|input: &TensorInfo| !constants.contains(input.name.as_str()));
-        Ok(Self {
-            operator_sets,
-            inputs,
-            outputs,
-            initializers,
-        })
+        Ok(Self { operator_sets, inputs, outputs, initializers })
     }
 
     /// The files besides the model that hold values of its initializers.
@@ -234,10 +229,7 @@ fn text(bytes: &[u8], range: Range<usize>) -> Result<String, OnnxError> {
 }
 
 fn operator_set(bytes: &[u8], range: Range<usize>) -> Result<OperatorSet, OnnxError> {
-    let mut set = OperatorSet {
-        domain: String::new(),
-        version: 0,
-    };
+    let mut set = OperatorSet { domain: String::new(), version: 0 };
     for item in fields(bytes, range) {
         let item = item?;
         match item.number {
@@ -250,11 +242,7 @@ fn operator_set(bytes: &[u8], range: Range<usize>) -> Result<OperatorSet, OnnxEr
 }
 
 fn tensor_info(bytes: &[u8], range: Range<usize>) -> Result<TensorInfo, OnnxError> {
-    let mut info = TensorInfo {
-        name: String::new(),
-        element_type: None,
-        shape: None,
-    };
+    let mut info = TensorInfo { name: String::new(), element_type: None, shape: None };
     for item in fields(bytes, range) {
         let item = item?;
         match item.number {
@@ -337,12 +325,7 @@ fn initializer(bytes: &[u8], range: Range<usize>) -> Result<Initializer, OnnxErr
         Some(range) => InitializerData::Raw(range),
         None => InitializerData::Typed,
     };
-    Ok(Initializer {
-        name,
-        element_type,
-        dimensions,
-        data,
-    })
+    Ok(Initializer { name, element_type, dimensions, data })
 }
 
 /// Reads packed variable-length integers.

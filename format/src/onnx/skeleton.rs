@@ -33,11 +33,7 @@ pub fn externalize(
         };
         match raw {
             Some(raw) if raw.len() >= threshold => {
-                let place = Place {
-                    location,
-                    offset: file_offset + raw.start as u64,
-                    length: raw.len(),
-                };
+                let place = Place { location, offset: file_offset + raw.start as u64, length: raw.len() };
                 let tensor = external_tensor(model, item.bytes()?, &place)?;
                 put_bytes(&mut skeleton, field::graph::INITIALIZER, &tensor);
             }
@@ -80,11 +76,7 @@ fn external_tensor(model: &[u8], tensor: Range<usize>, place: &Place<'_>) -> Res
     let mut out = Vec::new();
     for item in fields(model, tensor) {
         let Field { number, span, .. } = item?;
-        let replaced = [
-            field::tensor::RAW_DATA,
-            field::tensor::EXTERNAL_DATA,
-            field::tensor::DATA_LOCATION,
-        ];
+        let replaced = [field::tensor::RAW_DATA, field::tensor::EXTERNAL_DATA, field::tensor::DATA_LOCATION];
         if !replaced.contains(&number) {
             out.extend_from_slice(&model[span]);
         }

@@ -1,0 +1,116 @@
+//! The writer against `cp` of the same bytes, both brought to the disk: `cargo bench -p encoderfile-format`.
+//!
+//! Arguments, all optional: megabytes of base binary (50) and of weights (950), rounds (5), a folder on the disk to
+//! measure (the system's for temporary files).
+#![allow(clippy::print_stdout, reason = "it prints what it measures")]
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use encoderfile_format::{ArtifactKind, Base, Content, Encoderfile, ModelType, Payload, Tool, write};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Cargo adds `--bench`.
+    let arguments: Vec<_> = std::env::args().skip(1).filter(|text| text != "--bench").collect();
+    let number = |index: usize, default: usize| arguments.get(index).map_or(Ok(default), |text| text.parse());
+    let (base_size, weights_size, rounds) = (number(0, 50)?, number(1, 950)?, number(2, 5)?);
+    let folder = match arguments.get(3) {
+        Some(folder) => tempfile::tempdir_in(folder)?,
+        None => tempfile::tempdir()?,
+    };
+    let (base, weights) = (folder.path().join("base"), folder.path().join("model.onnx"));
+    fill(&base, base_size, 1)?;
+    fill(&weights, weights_size, 2)?;
+    let (copy, output) = (folder.path().join("copy"), folder.path().join("output"));
+
+    let (mut copying, mut writing, mut verifying) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..rounds {
+        // Alternating, so that neither always finds the disk as the other left it.
+        for is_copy in [round % 2 == 0, round % 2 == 1] {
+            let start = Instant::now();
+            if is_copy {
+                run_cp(&base, &weights, &copy)?;
+                copying.push(start.elapsed());
+                fs::remove_file(&copy)?;
+            } else {
+                run_writer(&base, &weights, &output)?;
+                writing.push(start.elapsed());
+                let start = Instant::now();
+                let findings = Encoderfile::open(File::open(&output)?)?.verify()?;
+                verifying.push(start.elapsed());
+                if findings.iter().any(encoderfile_format::Finding::is_damage) {
+                    return Err("the written file is damaged".into());
+                }
+                fs::remove_file(&output)?;
+            }
+            Command::new("sync").status()?;
+        }
+    }
+    let (copying, writing, verifying) = (median(copying), median(writing), median(verifying));
+    println!("{base_size} MB + {weights_size} MB, median of {rounds}");
+    println!("cp and sync  {copying:.3} s");
+    println!("write        {writing:.3} s   ratio {:.3}", writing / copying);
+    println!("verify       {verifying:.3} s");
+    println!("peak memory  {}", peak_memory()?);
+    Ok(())
+}
+
+/// Bytes that no file system stores in fewer.
+fn fill(path: &Path, megabytes: usize, seed: u64) -> std::io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    let mut state = seed;
+    for _ in 0..megabytes * (1_000_000 / 8) {
+        // The step of a linear congruential generator, folded: only its lack of repetition matters.
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        file.write_all(&(state ^ (state >> 29)).to_le_bytes())?;
+    }
+    file.into_inner()?.sync_all()
+}
+
+fn run_cp(base: &Path, weights: &Path, copy: &Path) -> Result<(), Box<dyn Error>> {
+    let script = "cp \"$1\" \"$3\" && cat \"$2\" >> \"$3\" && sync \"$3\"";
+    let status = Command::new("sh").args(["-c", script, "sh"]).args([base, weights, copy]).status()?;
+    if status.success() { Ok(()) } else { Err("cp failed".into()) }
+}
+
+fn run_writer(base_path: &Path, weights: &Path, output: &Path) -> Result<(), Box<dyn Error>> {
+    let file = File::open(base_path)?;
+    let base = Base {
+        path: base_path,
+        file: &file,
+        target: "x86_64-unknown-linux-gnu".to_owned(),
+        version: "0.1.0".to_owned(),
+        key_id: None,
+        expected: None,
+    };
+    let payload = Payload {
+        model_type: ModelType::Embedding,
+        name: "bench".to_owned(),
+        version: "1".to_owned(),
+        writer: Tool { name: "bench".to_owned(), version: "1".to_owned() },
+        sentence_pooling: None,
+        sources: Vec::new(),
+        artifacts: vec![(
+            ArtifactKind::Weights,
+            Content::File { path: weights.to_owned(), file: File::open(weights)? },
+        )],
+    };
+    write(&base, &payload, output)?.persist()?;
+    Ok(())
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64()
+}
+
+/// Of this process, which has held no model itself. Linux only.
+fn peak_memory() -> Result<String, Box<dyn Error>> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    Ok(line.unwrap_or("unknown").trim().to_owned())
+}

@@ -1,0 +1,13 @@
+//! The crate as its users see it: real files on a real file system.
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+mod base;
+mod damage;
+mod malformed;
+mod onnx;
+mod protobuf;
+mod round_trip;
+mod sample;
+mod seventh;
+mod specification;
+mod writer;
