@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use encoderfile_registry::{
-    ArchiveFile, BaseIndex, BinaryFile, Digest, INDEX_NAME, PROJECT, RUNTIME_MEMBER, SCHEMA, Target,
-    TargetEntry, cli_archive_name, runtime_archive_name,
+    ArchiveFile, BaseIndex, BinaryFile, Digest, INDEX_NAME, PROJECT, RUNTIME_MEMBER, SCHEMA,
+    SIGNATURE_SUFFIX, Target, TargetEntry, cli_archive_name, runtime_archive_name,
 };
 use jiff::Timestamp;
 use semver::Version;
@@ -75,7 +77,16 @@ pub(crate) fn index(directory: &Path, version: &Version) -> Result<Indexed, Erro
         targets: targets.iter().map(|(&target, (entry, _))| (target, entry.clone())).collect(),
     };
     let document = index.to_json().map_err(|source| Error::Index { path: path.clone(), source })?;
-    output::write(&path, 0o644, document.as_bytes())?;
+    if !fs::read(&path).is_ok_and(|existing| existing == document.as_bytes()) {
+        // A signature of another document is worse than none: it looks as if this one had been tampered with.
+        let signature = directory.join(format!("{INDEX_NAME}{SIGNATURE_SUFFIX}"));
+        match fs::remove_file(&signature) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &signature)(error));
+            }
+            _ => output::write(&path, 0o644, document.as_bytes())?,
+        }
+    }
     Ok(Indexed { path, targets })
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::io::{Read as _, Write};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use encoderfile_registry::{Digest, RUNTIME_MEMBER, cli_archive_name, runtime_archive_name};
@@ -34,7 +34,7 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<Packed, Error> {
     let mut file = File::open(runtime).map_err(Error::io("read", runtime))?;
     let stamp = executable::base_binary(&file, runtime, *target)?;
     let mut binary = Vec::new();
-    file.read_to_end(&mut binary).map_err(Error::io("read", runtime))?;
+    file.rewind().and_then(|()| file.read_to_end(&mut binary)).map_err(Error::io("read", runtime))?;
     let cli = match cli {
         Some(path) => {
             let binary = std::fs::read(path).map_err(Error::io("read", path))?;

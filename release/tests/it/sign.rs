@@ -52,9 +52,13 @@ fn every_file_is_signed() {
     workshop.run(&["keygen", "--out=new"]);
     workshop.run(&["sign", "dist", "--key=new/encoderfile.key"]);
     verify(&workshop, "new/encoderfile.pub");
-    // And so does indexing again, with the signatures there.
-    workshop.run(&["index", "--version", VERSION, "dist"]);
+    // Indexing again, at another time, leaves no signature of another document.
+    succeed(workshop.tool(&["index", "--version", VERSION, "dist"]).env("SOURCE_DATE_EPOCH", "1767323045"));
+    assert!(!workshop.path("dist/base-index.json.minisig").exists());
     workshop.run(&SIGN);
+    verify(&workshop, "keys/encoderfile.pub");
+    // At the same time it is the same document, and the signature is as good as before.
+    succeed(workshop.tool(&["index", "--version", VERSION, "dist"]).env("SOURCE_DATE_EPOCH", "1767323045"));
     verify(&workshop, "keys/encoderfile.pub");
 }
 
