@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use semver::Version;
 
+use crate::cache::EntryId;
 use crate::digest::Digest;
 use crate::host::Platform;
 use crate::index::Floor;
@@ -138,14 +139,12 @@ pub enum Error {
     },
     /// A cached base binary that was changed since it was installed.
     #[error(
-        "cached base binary for `{target}` {version} does not match its signed index\n  file:     {}\n  expected: sha256 {expected}\n  found:    sha256 {found}",
-        .path.display()
+        "cached base binary for `{}` {} does not match its signed index\n  file:     {}\n  expected: sha256 {expected}\n  found:    sha256 {found}",
+        .id.target, .id.version, .path.display()
     )]
     Corrupt {
-        /// What was asked for.
-        target: Target,
-        /// What was asked for.
-        version: Version,
+        /// What it is.
+        id: Box<EntryId>,
         /// The file.
         path: Box<Path>,
         /// The signed digest.
@@ -284,8 +283,8 @@ impl Error {
                 _ => DAMAGED.to_owned(),
             },
             Self::WrongBytes { .. } | Self::WrongLength { .. } => DAMAGED.to_owned(),
-            Self::Corrupt { target, version, .. } => {
-                format!("fetch it again with `{} --force`", fetch_command(*target, version))
+            Self::Corrupt { id, .. } => {
+                format!("fetch it again with `{} --force`", fetch_command(id.target, &id.version))
             }
             Self::Network { .. } | Self::Status { .. } | Self::Incomplete { .. } => {
                 "run the same command again, it continues where it stopped; or use another `--source`".to_owned()

@@ -83,10 +83,12 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        if let Some(file) = &mut self.file
-            && self.mode == Mode::Exclusive
-        {
-            let _ = write_holder(file, "");
+        if let Some(file) = &mut self.file {
+            if self.mode == Mode::Exclusive {
+                let _ = write_holder(file, "");
+            }
+            // Closing is not enough while another thread forks: its child has the file open until it runs its program.
+            let _ = fs4::FileExt::unlock(file);
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::ignore_missing;
@@ -31,13 +32,11 @@ impl Partial {
     pub(crate) async fn open(path: &Path, size: u64, timeout: Option<Duration>) -> Result<Self> {
         let start = Instant::now();
         let file = loop {
-            let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-            let file = file.map_err(Error::io("open", path))?;
+            let file = open(path)?;
             match try_lock(&file, Mode::Exclusive) {
                 // Whoever held it before may have finished and deleted it.
                 Ok(()) if is_at(&file, path) => break file,
-                Ok(()) => continue,
-                Err(TryLockError::WouldBlock) => {}
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => {
                     // Without locks nobody else may know the file.
                     let own = path.with_extension(std::process::id().to_string());
@@ -116,6 +115,26 @@ impl Partial {
     pub(crate) fn remove(self) -> Result<()> {
         ignore_missing(std::fs::remove_file(&self.path)).map_err(Error::io("remove", &self.path))
     }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // As in `Lock`.
+        let _ = fs4::FileExt::unlock(&self.file);
+    }
+}
+
+/// Never through a link: what is written here is written nowhere else.
+fn open(path: &Path) -> Result<File> {
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .custom_flags(no_follow)
+        .open(path);
+    file.map_err(Error::io("open", path))
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

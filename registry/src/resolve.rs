@@ -206,7 +206,10 @@ impl Registry {
                 Err(error) => return Err(error),
             }
         }
-        self.install(target, version, force, None, progress).await
+        let Fetched { base, was_cached } = self.install(target, version, force, None, progress).await?;
+        // Somebody else installed it, perhaps long ago.
+        let base = if was_cached { run_blocking(move || base.verify()).await? } else { base };
+        Ok(Fetched { base, was_cached })
     }
 
     /// The verified index of a release: from the source, or from the cache when offline.
@@ -427,13 +430,12 @@ impl BaseBinary {
 
     /// Takes the entry out of use, because its bytes hash to `found`, and gives the error to stop with.
     pub fn quarantine(self, found: Digest) -> Error {
-        let id = EntryId { key_id: self.key_id, version: self.version.clone(), target: self.target };
+        let id = EntryId { key_id: self.key_id, version: self.version, target: self.target };
         if let Err(error) = self.cache.quarantine(&id) {
             // As in a read-only cache. The next use finds the same mismatch.
             tracing::warn!(%error, "cannot quarantine a corrupt base binary");
         }
-        let Self { target, version, path, sha256: expected, .. } = self;
-        Error::Corrupt { target, version, path: path.into(), expected, found }
+        Error::Corrupt { id: Box::new(id), path: self.path.into(), expected: self.sha256, found }
     }
 
     fn hash(&self) -> Result<Digest> {

@@ -355,6 +355,18 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_without_prehashing_is_refused_although_it_is_genuine() {
+        // Made by `minisign -S -l`, which still writes what minisign wrote before version 0.8.
+        let mut keys = TrustedKeys::none();
+        keys.add("RWTTf4UjBu1HpjDt3OInr41C7eNA3ans7ud6h2ME2QkzSvoQnj0UiJRz").unwrap();
+        let signature = "untrusted comment: signature from minisign secret key\n\
+            RWTTf4UjBu1Hpm6FHpgP5TJu5F1oP4KS1Kkvc1kh1iO17RoaLbbwo2hSVNw5fcCW3zTY821roHaW/DXvuKyN1d8nOeqO7SseHg0=\n\
+            trusted comment: encoderfile base-index v0.2.0\n\
+            +1q0D02JYysvI7e6aZhzXzJbjwKsCzVlBqsucbEk2qZvke0UtZxlFOQgClGM6wGAMG9RtJ0VKuoG9jPpjaTZAA==\n";
+        assert!(matches!(keys.verify(b"legacy", signature), Err(TrustError::Legacy { .. })));
+    }
+
+    #[test]
     fn key_files_hold_several_keys_and_comments() {
         let mut keys = TrustedKeys::none();
         keys.add_text(&format!("# ours\nuntrusted comment: minisign public key\n{KEY}\n\n{KEY}\n"), "test")

@@ -1,0 +1,10 @@
+//! The registry against a release that is signed, served and damaged in every way that is known to happen.
+
+#![allow(clippy::unwrap_used, reason = "the functions that tests share are tests too")]
+
+mod bench;
+mod concurrency;
+mod download;
+mod fetch;
+mod regression;
+mod trust;
