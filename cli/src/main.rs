@@ -1,1 +1,46 @@
-fn main() {}
+//! The command line `encoderfile`: builds, inspects and verifies encoderfiles, and manages base binaries.
+
+mod args;
+mod base;
+mod build;
+mod build_file;
+mod error;
+mod extract;
+mod inspect;
+mod model_folder;
+mod progress;
+mod sentence_transformers;
+mod terminal;
+mod tokenizer;
+mod trial;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Arguments, Command};
+use crate::error::Error;
+use crate::terminal::Terminal;
+
+fn main() -> ExitCode {
+    let Arguments { command, global } = Arguments::parse();
+    let terminal = Terminal::new(&global);
+    match run(command, global, terminal) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            terminal::error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: Command, mut global: args::Global, terminal: Terminal) -> Result<(), Error> {
+    match command {
+        Command::Build(arguments) => build::run(&arguments, &mut global, terminal),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Extract(arguments) => extract::run(&arguments, terminal),
+        Command::Base(command) => base::run(&command, &global, terminal),
+    }
+}

@@ -1,0 +1,290 @@
+//! `encoderfile build`: a model folder becomes one file.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use encoderfile_format::{
+    ArtifactKind, Base, Content, Digest, Draft, ModelType, Payload, SentencePooling, Signature, Tool,
+    WriteError, inspect_base, onnx, write,
+};
+use encoderfile_registry::{ObjectFormat, Target};
+use semver::Version;
+use serde::Serialize;
+
+use crate::args;
+use crate::base::{self, Bases};
+use crate::build_file::BuildFile;
+use crate::error::{Error, ModelError};
+use crate::inspect::{open, pooling_text};
+use crate::model_folder::ModelFolder;
+use crate::terminal::{self, Terminal, size};
+use crate::tokenizer;
+use crate::trial;
+
+/// The version of a model that nobody gave one.
+const DEFAULT_VERSION: &str = "0.1.0";
+
+/// What `build --json` prints of each file.
+#[derive(Debug, Serialize)]
+struct Report {
+    path: PathBuf,
+    target: String,
+    length: u64,
+    base: BaseReport,
+    weights_sha256: Digest,
+    /// Milliseconds from start to answer; none where the file was not run.
+    check_milliseconds: Option<u128>,
+}
+
+#[derive(Debug, Serialize)]
+struct BaseReport {
+    version: String,
+    sha256: Digest,
+    key_id: Option<String>,
+}
+
+/// What is to be built: the flags, then the build file, then the defaults.
+struct Plan {
+    folder: PathBuf,
+    name: Option<String>,
+    version: String,
+    model_type: Option<ModelType>,
+    output: Option<PathBuf>,
+    targets: Vec<Target>,
+    base_binary_path: Option<PathBuf>,
+    runtime_version: Version,
+    check: bool,
+}
+
+pub(crate) fn run(
+    arguments: &args::Build,
+    global: &mut args::Global,
+    terminal: Terminal,
+) -> Result<(), Error> {
+    let plan = plan(arguments, global)?;
+    let folder = ModelFolder::read(&plan.folder)?;
+    let name = plan.name.clone().unwrap_or_else(|| folder.name());
+    let payload = payload(folder, &plan, &name, terminal)?;
+    let mut reports = Vec::with_capacity(plan.targets.len());
+    for &target in &plan.targets {
+        let output = output_path(&plan, &name, target);
+        let report = if let Some(path) = &plan.base_binary_path {
+            build_on_path(path, target, &payload, &output, &plan, terminal)?
+        } else {
+            // Only here are keys, source and cache needed.
+            let bases = Bases::open(global, terminal)?;
+            build_on_release(&bases, target, &payload, &output, &plan, terminal)?
+        };
+        reports.push(report);
+    }
+    if arguments.json { terminal::json(&reports) } else { Ok(()) }
+}
+
+fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Error> {
+    let file = arguments.file.as_deref().map(BuildFile::read).transpose()?.unwrap_or_default();
+    let folder = arguments.model_dir.clone().or(file.path);
+    let Some(folder) = folder else {
+        return Err(Error::NoModelFolder { path: arguments.file.clone().unwrap_or_default() });
+    };
+    if global.cache_dir.is_none() {
+        global.cache_dir = file.cache_dir;
+    }
+    let targets = if arguments.targets.is_empty() { file.target } else { arguments.targets.clone() };
+    Ok(Plan {
+        folder,
+        name: arguments.name.clone().or(file.name),
+        version: arguments
+            .model_version
+            .clone()
+            .or(file.version)
+            .unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
+        model_type: arguments.model_type.or(file.model_type),
+        output: arguments.output.clone().or(file.output_path),
+        targets: base::targets(&targets)?,
+        base_binary_path: arguments.base_binary_path.clone().or(file.base_binary_path),
+        runtime_version: arguments.runtime_version.clone().unwrap_or_else(base::default_version),
+        check: !arguments.no_check,
+    })
+}
+
+/// Checks the model, the tokenizer and the configuration, and says what was found.
+fn payload(folder: ModelFolder, plan: &Plan, name: &str, terminal: Terminal) -> Result<Payload, Error> {
+    let (model_type, because) = match plan.model_type {
+        Some(model_type) => (model_type, "as given"),
+        None => folder.task()?,
+    };
+    check_graph(&folder, model_type)?;
+    let tokenizer = tokenizer::prepare(&folder)?;
+    let sentence_pooling = (model_type == ModelType::SentenceEmbedding)
+        .then(|| folder.pooling().cloned().unwrap_or_else(SentencePooling::default));
+
+    terminal.status("Model", format_args!("{name} {}: {model_type} ({because})", plan.version));
+    if let Some(pooling) = &sentence_pooling {
+        let because = if folder.pooling().is_some() { "modules.json" } else { "the default" };
+        terminal.status("Pooling", format_args!("{} ({because})", pooling_text(pooling)));
+    }
+    match tokenizer.limit {
+        Some((limit, because)) => terminal.status("Limit", format_args!("{limit} tokens ({because})")),
+        None => terminal.status("Limit", "none: no file gives one, so long texts are not truncated"),
+    }
+    for warning in folder.warnings() {
+        terminal.warning(warning);
+    }
+
+    let artifacts = vec![
+        (ArtifactKind::ModelConfig, Content::Bytes(folder.model_config.to_json())),
+        (ArtifactKind::Tokenizer, Content::Bytes(tokenizer.artifact.to_json())),
+        (ArtifactKind::Weights, Content::File { path: folder.weights_path, file: folder.weights }),
+    ];
+    Ok(Payload {
+        model_type,
+        name: name.to_owned(),
+        version: plan.version.clone(),
+        writer: Tool {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        sentence_pooling,
+        sources: folder.sources,
+        artifacts,
+    })
+}
+
+/// Whether the graph takes tokens and gives what the task needs.
+fn check_graph(folder: &ModelFolder, model_type: ModelType) -> Result<(), Error> {
+    let path = &folder.weights_path;
+    let model_error = |source| Error::Model { path: path.clone(), source: Box::new(source) };
+    #[expect(unsafe_code, reason = "a map lets a model of any size be walked without reading its weights")]
+    // SAFETY: the map is read-only and dropped before this function returns. Were the file truncated meanwhile, the
+    // process would be stopped by a signal, as with any mapped file; nothing has been written by then.
+    let map = unsafe { memmap2::Mmap::map(&folder.weights) };
+    let bytes = map.map_err(|source| Error::Open { path: path.clone(), source })?;
+    let model = onnx::Model::parse(&bytes).map_err(|source| model_error(ModelError::Onnx(source)))?;
+    if let Some(external) = model.external_files().first() {
+        return Err(model_error(ModelError::ExternalData { file: (*external).to_owned() }));
+    }
+    let signature =
+        Signature::of(&model, model_type).map_err(|source| model_error(ModelError::Task(source)))?;
+    let labels = folder.model_config.label_count();
+    let is_classification =
+        matches!(model_type, ModelType::SequenceClassification | ModelType::TokenClassification);
+    match (labels, signature.width) {
+        (Some(labels), Some(width)) if is_classification && labels as u64 != width => {
+            Err(model_error(ModelError::Labels { labels, output: signature.output, width }))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `{name}.encoderfile`, with the target in the name where there are several.
+fn output_path(plan: &Plan, name: &str, target: Target) -> PathBuf {
+    let output = plan.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.encoderfile")));
+    if plan.targets.len() == 1 {
+        return output;
+    }
+    let stem = output.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = output.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
+    output.with_file_name(format!("{stem}-{target}{}", extension.unwrap_or_default()))
+}
+
+/// Builds on a base binary that the user gave: not cached, not downloaded, still checked.
+fn build_on_path(
+    path: &Path,
+    target: Target,
+    payload: &Payload,
+    output: &Path,
+    plan: &Plan,
+    terminal: Terminal,
+) -> Result<Report, Error> {
+    let file = open(path)?;
+    let facts = inspect_base(&file).map_err(|source| Error::BaseBinary { path: path.to_owned(), source })?;
+    if facts.stamp.target != target.triple() {
+        let (path, found) = (path.to_owned(), facts.stamp.target);
+        return Err(Error::BaseTarget { path, found, wanted: target });
+    }
+    terminal.status("Base", format_args!("{target} {} ({})", facts.stamp.version, path.display()));
+    let base = Base {
+        path,
+        file: &file,
+        target: facts.stamp.target,
+        version: facts.stamp.version,
+        key_id: None,
+        expected: None,
+    };
+    let start = Instant::now();
+    let draft = write(&base, payload, output)?;
+    finish(draft, target, output, start, plan, terminal)
+}
+
+/// Builds on a base binary of a signed release, which is hashed while it is copied.
+fn build_on_release(
+    bases: &Bases,
+    target: Target,
+    payload: &Payload,
+    output: &Path,
+    plan: &Plan,
+    terminal: Terminal,
+) -> Result<Report, Error> {
+    let found = bases.ensure(target, &plan.runtime_version)?;
+    terminal.status("Base", format_args!("{target} {} (signed by {})", found.version, found.key_id));
+    let file = open(&found.path)?;
+    let base = Base {
+        path: &found.path,
+        file: &file,
+        target: target.triple().to_owned(),
+        version: found.version.to_string(),
+        key_id: Some(found.key_id.to_string()),
+        expected: Some(Digest::from(*found.sha256.as_bytes())),
+    };
+    let start = Instant::now();
+    let draft = write(&base, payload, output);
+    if let Err(WriteError::BaseDigest { found: digest, .. }) = draft {
+        return Err(bases.quarantine(found, encoderfile_registry::Digest::from(*digest.as_bytes())));
+    }
+    let draft = draft?;
+    finish(draft, target, output, start, plan, terminal)
+}
+
+/// Runs the new file where this machine can, and gives it its name.
+fn finish(
+    draft: Draft,
+    target: Target,
+    output: &Path,
+    start: Instant,
+    plan: &Plan,
+    terminal: Terminal,
+) -> Result<Report, Error> {
+    let encoderfile = draft.open()?;
+    let written = start.elapsed();
+    let mut check_milliseconds = None;
+    if plan.check && Target::host().is_ok_and(|host| host == target) {
+        let elapsed =
+            trial::run(draft.path()).map_err(|source| Error::Trial { output: output.to_owned(), source })?;
+        terminal.status("Check", format_args!("it answers, {} ms from start to answer", elapsed.as_millis()));
+        check_milliseconds = Some(elapsed.as_millis());
+    } else if plan.check {
+        terminal.detail("Check", "not run: it is built for another machine");
+    }
+    if target.object_format() == ObjectFormat::MachO {
+        terminal.warning(
+            "the file is not signed, and macOS runs only signed files: sign it there, `codesign -s - FILE`",
+        );
+    }
+    let manifest = encoderfile.manifest();
+    let base = manifest.base.as_ref().expect("the writer records the base binary");
+    let weights = encoderfile.artifact(ArtifactKind::Weights).map_err(WriteError::ReadBack)?;
+    let report = Report {
+        path: output.to_owned(),
+        target: target.triple().to_owned(),
+        length: encoderfile.length(),
+        base: BaseReport { version: base.version.clone(), sha256: base.sha256, key_id: base.key_id.clone() },
+        weights_sha256: weights.sha256,
+        check_milliseconds,
+    };
+    draft.persist()?;
+    terminal.status(
+        "Built",
+        format_args!("{} ({}) in {:.2} s", output.display(), size(report.length), written.as_secs_f64()),
+    );
+    Ok(report)
+}

@@ -1,0 +1,162 @@
+//! Everything that stops the program: its message, its exit code, and what to do next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use encoderfile_format::{BaseError, TaskError, WriteError, onnx::OnnxError};
+use encoderfile_registry::Target;
+
+use crate::build_file::BuildFileError;
+use crate::model_folder::ModelFolderError;
+use crate::tokenizer::TokenizerError;
+use crate::trial::TrialError;
+
+/// Why a model's graph cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ModelError {
+    #[error(transparent)]
+    Onnx(OnnxError),
+    #[error(transparent)]
+    Task(TaskError),
+    #[error("it keeps weights in the file `{file}`, which is not supported yet")]
+    ExternalData { file: String },
+    #[error("config.json names {labels} labels, but the output `{output}` has {width} values")]
+    Labels { labels: usize, output: String, width: u64 },
+}
+
+/// What stops the program.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Registry(Box<encoderfile_registry::Error>),
+    #[error(transparent)]
+    Target(#[from] encoderfile_registry::UnknownTarget),
+    #[error(transparent)]
+    BuildFile(#[from] BuildFileError),
+    #[error("the build file `{}` has no `path`, and no MODEL_DIR was given", path.display())]
+    NoModelFolder { path: PathBuf },
+    #[error(transparent)]
+    ModelFolder(#[from] ModelFolderError),
+    #[error("cannot use the model `{}`", path.display())]
+    Model { path: PathBuf, source: Box<ModelError> },
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    #[error("cannot use `{}` as a base binary", path.display())]
+    BaseBinary { path: PathBuf, source: BaseError },
+    #[error("the base binary `{}` is for `{found}`, but the file is to be built for `{wanted}`", path.display())]
+    BaseTarget { path: PathBuf, found: String, wanted: Target },
+    #[error(transparent)]
+    Write(Box<WriteError>),
+    #[error("`{}` was not built", output.display())]
+    Trial { output: PathBuf, source: TrialError },
+
+    #[error("cannot open `{}`", path.display())]
+    Open { path: PathBuf, source: io::Error },
+    #[error("`{}` cannot be read as an encoderfile", path.display())]
+    Format { path: PathBuf, source: Box<encoderfile_format::Error> },
+    #[error("`{}` is damaged: {}", path.display(), parts.join(", "))]
+    Damaged { path: PathBuf, parts: Vec<String> },
+    #[error("cannot extract from `{}`", path.display())]
+    Extract { path: PathBuf, source: Box<WriteError> },
+    #[error("`{}` has no artifact `{name}`, only {}", path.display(), known.join(", "))]
+    NoSuchArtifact { path: PathBuf, name: String, known: Vec<String>, suggestion: Option<String> },
+    #[error("`{}` is there already", path.display())]
+    OutputExists { path: PathBuf },
+    #[error("cannot create the folder `{}`", path.display())]
+    CreateFolder { path: PathBuf, source: io::Error },
+    #[error("this system has no cache folder for this user")]
+    NoCacheFolder,
+    #[error("cannot wait for downloads")]
+    Runtime(#[source] io::Error),
+    #[error("cannot write to standard output")]
+    Stdout(#[source] io::Error),
+}
+
+impl From<encoderfile_registry::Error> for Error {
+    fn from(error: encoderfile_registry::Error) -> Self {
+        Self::Registry(Box::new(error))
+    }
+}
+
+impl From<WriteError> for Error {
+    fn from(error: WriteError) -> Self {
+        Self::Write(Box::new(error))
+    }
+}
+
+impl Error {
+    pub(crate) fn format(path: &Path, source: encoderfile_format::Error) -> Self {
+        Self::Format { path: path.to_owned(), source: Box::new(source) }
+    }
+
+    /// The exit code, as `--help` lists them.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Registry(error) => error.exit_code(),
+            Self::Target(_) => 3,
+            Self::NoModelFolder { .. } | Self::NoSuchArtifact { .. } => 2,
+            Self::Damaged { .. } => 4,
+            Self::Write(error) | Self::Extract { source: error, .. } => match **error {
+                WriteError::BaseDigest { .. }
+                | WriteError::Extract(encoderfile_format::Error::ArtifactDigest { .. }) => 4,
+                _ => 1,
+            },
+            _ => 1,
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Registry(error) => return error.hint(),
+            Self::Target(error) => return Some(error.hint()),
+            Self::BuildFile(error) => return error.hint(),
+            Self::ModelFolder(error) => return error.hint(),
+            Self::NoModelFolder { .. } => "add `path: MODEL_DIR` below `encoderfile:`",
+            Self::Model { source, .. } => match **source {
+                ModelError::Onnx(_) => {
+                    "is the file complete? Compare its size and sha256 with its publisher's"
+                }
+                ModelError::Task(TaskError::NoOutput { .. }) => {
+                    "export the model for this task, or name the task that it answers with `--model-type`"
+                }
+                ModelError::Task(_) => return None,
+                ModelError::ExternalData { .. } => {
+                    "save the model in one file, which works up to 2 GB: `onnx.save(onnx.load(IN), OUT)`"
+                }
+                ModelError::Labels { .. } => {
+                    "correct `id2label` in config.json, or use the config.json of this model"
+                }
+            },
+            Self::Tokenizer(_) => {
+                "tokenizer.json must be of Hugging Face's `tokenizers`: copy it again from the model"
+            }
+            Self::BaseBinary { source: BaseError::HasPayload, .. } => "give the bare `encoderfile-runtime`",
+            Self::BaseBinary { .. } => {
+                "a base binary is the file `encoderfile-runtime` of a release, or `cargo build -p encoderfile-runtime --release`"
+            }
+            Self::BaseTarget { found, .. } => return Some(format!("build for it with `--target {found}`")),
+            Self::Trial { .. } => "to build it all the same, use `--no-check`",
+            Self::Write(error) => match **error {
+                WriteError::OutputIsInput { .. } => "choose another `--output`",
+                WriteError::OutputIsFolder { .. } => "give the file's whole path with `--output`",
+                WriteError::InputChanged { .. } => "build again when nothing writes to it",
+                _ => return None,
+            },
+            Self::Format { source, .. } => match **source {
+                encoderfile_format::Error::NoPayload => {
+                    "it is no encoderfile, or its end is missing: compare its size with the original's"
+                }
+                _ => return None,
+            },
+            Self::Damaged { .. } => "get the file again from where it came",
+            Self::NoSuchArtifact { suggestion: Some(name), .. } => {
+                return Some(format!("did you mean `{name}`?"));
+            }
+            Self::OutputExists { .. } => "choose another folder, or replace it with `--force`",
+            Self::NoCacheFolder => "name one with `--cache-dir`",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}

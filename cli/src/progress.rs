@@ -1,0 +1,89 @@
+//! Download progress on a terminal.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use encoderfile_registry::{Error, Progress, Target};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::terminal::Terminal;
+
+/// The lines of one command, one for each target.
+pub(crate) struct Lines {
+    lines: MultiProgress,
+    terminal: Terminal,
+}
+
+impl Lines {
+    pub(crate) fn new(terminal: Terminal) -> Self {
+        let target =
+            if terminal.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        Self { lines: MultiProgress::with_draw_target(target), terminal }
+    }
+
+    pub(crate) fn line(&self, target: Target) -> Line<'_> {
+        Line { lines: self, target, bar: OnceLock::new() }
+    }
+}
+
+/// The line of one target. It is drawn once there is something to wait for.
+pub(crate) struct Line<'a> {
+    lines: &'a Lines,
+    target: Target,
+    bar: OnceLock<ProgressBar>,
+}
+
+impl Line<'_> {
+    fn bar(&self) -> &ProgressBar {
+        self.bar.get_or_init(|| {
+            let style = "{prefix:26} {bar:18} {bytes:>10} of {total_bytes:10} {bytes_per_sec:>12} {eta:>4}";
+            let style = ProgressStyle::with_template(style).expect("a valid template");
+            self.lines.lines.add(ProgressBar::new(0).with_style(style).with_prefix(self.target.triple()))
+        })
+    }
+
+    fn say(&self, message: impl FnOnce(Terminal)) {
+        self.lines.lines.suspend(|| message(self.lines.terminal));
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.get() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Progress for Line<'_> {
+    fn waiting(&self, holder: Option<u32>) {
+        let holder = holder.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
+        let target = self.target;
+        self.say(|terminal| {
+            terminal.status("Waiting", format_args!("for {holder}, which is busy with {target}"));
+        });
+    }
+
+    fn started(&self, file: &str, position: u64, total: u64) {
+        if position > 0 {
+            self.say(|terminal| {
+                terminal.status("Resuming", format_args!("{file} at byte {position} of {total}"));
+            });
+        }
+        let bar = self.bar();
+        bar.set_length(total);
+        bar.set_position(position);
+        // What was there before is not part of the speed.
+        bar.reset_eta();
+    }
+
+    fn advanced(&self, position: u64) {
+        self.bar().set_position(position);
+    }
+
+    fn retrying(&self, error: &Error, delay: Duration) {
+        self.say(|terminal| {
+            terminal.warning(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f64()));
+        });
+    }
+}
