@@ -291,8 +291,9 @@ impl Error {
             }
             Self::LockTimeout { .. } => "try again when the other process is done, or raise `--lock-timeout`".to_owned(),
             Self::NoSpace { .. } => "make room, or name another directory with `--cache-dir`".to_owned(),
-            Self::Io { .. } => "name another directory with `--cache-dir`".to_owned(),
-            Self::Source(_) | Self::Key(_) | Self::BadArchive { .. } => return None,
+            // What is only read may be the source's.
+            Self::Io { action, .. } if *action != "read" => "name another directory with `--cache-dir`".to_owned(),
+            Self::Io { .. } | Self::Source(_) | Self::Key(_) | Self::BadArchive { .. } => return None,
         };
         Some(hint)
     }

@@ -40,8 +40,12 @@
 //! [exit code](Error::exit_code) and [hint](Error::hint); their reasons are the `source()` chain. What happens meanwhile is
 //! told to a [`Progress`].
 
+mod answer;
 mod archive;
+mod base_binary;
 mod cache;
+mod client;
+mod config;
 mod digest;
 mod download;
 mod error;
@@ -57,9 +61,11 @@ mod target;
 mod trust;
 
 pub use archive::MAX_WINDOW_LOG;
+pub use base_binary::BaseBinary;
 pub use cache::EntryId;
+pub use client::NetworkConfig;
+pub use config::RegistryConfig;
 pub use digest::{Digest, InvalidDigest};
-pub use download::NetworkConfig;
 pub use error::{Error, Result, fetch_command};
 pub use host::{Host, Platform};
 pub use index::{
@@ -68,7 +74,7 @@ pub use index::{
     archive_trusted_comment, cli_archive_name, runtime_archive_name, trusted_comment,
 };
 pub use progress::Progress;
-pub use resolve::{BaseBinary, CachedEntry, Fetched, Registry, RegistryConfig};
+pub use resolve::{CachedEntry, Fetched, Registry};
 pub use source::{DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, Location, Source, SourceError};
 pub use target::{Architecture, ObjectFormat, Target, UnknownTarget};
 pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, TrustError, TrustedKey, TrustedKeys};

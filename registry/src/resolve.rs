@@ -1,17 +1,16 @@
 //! From a target and a version to a base binary that may be used.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use semver::Version;
-use sha2::{Digest as _, Sha256};
 
+use crate::base_binary::BaseBinary;
 use crate::cache::{Cache, EntryId};
+use crate::config::RegistryConfig;
 use crate::digest::Digest;
-use crate::download::{Downloader, NetworkConfig};
+use crate::download::Downloader;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::index::{BinaryFile, INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX, TargetEntry};
@@ -19,45 +18,11 @@ use crate::install;
 use crate::lock::{Lock, Mode};
 use crate::partial::Partial;
 use crate::progress::Progress;
-use crate::source::Source;
 use crate::target::Target;
-use crate::trust::{KeyId, SignedIndex, TrustError, TrustedKeys};
+use crate::trust::{KeyId, SignedIndex, TrustError};
 
 /// A signature is less than a kilobyte.
 const MAX_SIGNATURE_SIZE: u64 = 64 << 10;
-const BUFFER: usize = 256 << 10;
-
-/// Everything that decides where base binaries come from, and where they go.
-#[derive(Clone, Debug)]
-pub struct RegistryConfig {
-    /// The cache's root. It is created when something is installed.
-    pub cache_dir: PathBuf,
-    /// Where releases come from.
-    pub source: Source,
-    /// Whose signatures count.
-    pub trusted_keys: TrustedKeys,
-    /// Whether nothing may be downloaded.
-    pub offline: bool,
-    /// How patient downloads are.
-    pub network: NetworkConfig,
-    /// How long to wait for another process; `None` is for ever.
-    pub lock_timeout: Option<Duration>,
-}
-
-impl RegistryConfig {
-    /// The usual settings, for a cache, a source and the keys to trust.
-    pub fn new(cache_dir: PathBuf, source: Source, trusted_keys: TrustedKeys) -> Self {
-        let lock_timeout = Some(Duration::from_mins(10));
-        Self {
-            cache_dir,
-            source,
-            trusted_keys,
-            offline: false,
-            network: NetworkConfig::default(),
-            lock_timeout,
-        }
-    }
-}
 
 /// Base binaries: those in the cache, and those that a source has.
 #[derive(Debug)]
@@ -65,30 +30,6 @@ pub struct Registry {
     config: RegistryConfig,
     cache: Cache,
     downloader: Downloader,
-}
-
-/// A base binary in the cache that a signed index vouches for. While this lives, nobody replaces or removes the file.
-///
-/// The bytes are for the user to check at every use: either hash them while copying, and call
-/// [`quarantine`](Self::quarantine) where the hash is not [`sha256`](Self::sha256), or call [`verify`](Self::verify).
-#[derive(Debug)]
-pub struct BaseBinary {
-    /// The file.
-    pub path: PathBuf,
-    /// The signed length.
-    pub size: u64,
-    /// The signed digest.
-    pub sha256: Digest,
-    /// The platform.
-    pub target: Target,
-    /// The release.
-    pub version: Version,
-    /// Who signed the index.
-    pub key_id: KeyId,
-    /// All that the index says of it.
-    pub entry: TargetEntry,
-    cache: Cache,
-    _lock: Lock,
 }
 
 /// What a fetch came to.
@@ -418,38 +359,6 @@ impl Registry {
         install::commit(&self.cache, id, entry, self.config.source.to_string(), binary)?;
         partial.remove()?;
         Ok(false)
-    }
-}
-
-impl BaseBinary {
-    /// Reads the whole file and compares it with the signed digest. On a mismatch the entry is quarantined.
-    pub fn verify(self) -> Result<Self> {
-        let found = self.hash()?;
-        if found == self.sha256 { Ok(self) } else { Err(self.quarantine(found)) }
-    }
-
-    /// Takes the entry out of use, because its bytes hash to `found`, and gives the error to stop with.
-    pub fn quarantine(self, found: Digest) -> Error {
-        let id = EntryId { key_id: self.key_id, version: self.version, target: self.target };
-        if let Err(error) = self.cache.quarantine(&id) {
-            // As in a read-only cache. The next use finds the same mismatch.
-            tracing::warn!(%error, "cannot quarantine a corrupt base binary");
-        }
-        Error::Corrupt { id: Box::new(id), path: self.path.into(), expected: self.sha256, found }
-    }
-
-    fn hash(&self) -> Result<Digest> {
-        let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
-        // One byte more is enough to differ.
-        let mut file = file.take(self.size.saturating_add(1));
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; BUFFER];
-        loop {
-            match file.read(&mut buffer).map_err(Error::io("read", &self.path))? {
-                0 => return Ok(Digest::from_hasher(hasher)),
-                count => hasher.update(&buffer[..count]),
-            }
-        }
     }
 }
 

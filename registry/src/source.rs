@@ -111,6 +111,9 @@ impl Source {
     /// What `--source` takes: a URL is a mirror, everything else is a directory. Plain HTTP needs `allow_http` unless the
     /// server is on this machine.
     pub fn parse(text: &str, allow_http: bool) -> Result<Self, SourceError> {
+        if text.is_empty() {
+            return Err(SourceError::Unsupported { url: String::new(), reason: "it is empty" });
+        }
         if !text.contains("://") {
             return Ok(Self::Directory { path: PathBuf::from(text) });
         }

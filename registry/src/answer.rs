@@ -1,0 +1,226 @@
+//! What a source answers when it is asked for a file, and whether asking again may help.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE,
+    RETRY_AFTER,
+};
+use reqwest::{Client, Response, StatusCode};
+use url::Url;
+
+use crate::error::{Error, Result};
+use crate::source::Location;
+
+const BUFFER: usize = 256 << 10;
+
+/// How one try ended, if not well.
+pub(crate) enum Failure {
+    /// The next try may succeed. The server may have said when.
+    Passing { error: Box<Error>, pause: Option<Duration> },
+    /// The bytes that are here do not fit what the server has: ask for all of them.
+    Restart,
+    /// The source does not have the file.
+    Missing,
+    /// No try will succeed.
+    Final(Box<Error>),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Final(Box::new(error))
+    }
+}
+
+/// What a source answers.
+pub(crate) struct Answer {
+    pub(crate) body: Body,
+    pub(crate) place: Place,
+    /// What is odd about it.
+    pub(crate) note: Option<String>,
+}
+
+/// A file that is being read.
+pub(crate) enum Body {
+    Http(Box<Response>),
+    File(File, PathBuf),
+}
+
+/// Asks a server for the file from `offset` on.
+pub(crate) async fn open_url(
+    client: &Client,
+    location: &Location,
+    url: &Url,
+    offset: u64,
+) -> Result<Answer, Failure> {
+    let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+    if offset > 0 {
+        request = request.header(RANGE, format!("bytes={offset}-"));
+    }
+    tracing::debug!(%location, offset, "download");
+    let response = request.send().await.map_err(|error| network(location, error))?;
+    let headers = response.headers();
+    let place = match response.status() {
+        StatusCode::OK => {
+            Place { start: 0, total: header(headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok()) }
+        }
+        StatusCode::PARTIAL_CONTENT if offset > 0 => {
+            header(headers, &CONTENT_RANGE).and_then(Place::of_content_range).ok_or(Failure::Restart)?
+        }
+        // Ours is as long as the server's file, or longer, and still not the signed one.
+        StatusCode::RANGE_NOT_SATISFIABLE if offset > 0 => return Err(Failure::Restart),
+        StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Failure::Missing),
+        status => return Err(refused(location, status, headers)),
+    };
+    let note = oddity(headers);
+    Ok(Answer { body: Body::Http(Box::new(response)), place, note })
+}
+
+/// Which part of the file an answer holds.
+pub(crate) struct Place {
+    pub(crate) start: u64,
+    pub(crate) total: Option<u64>,
+}
+
+impl Place {
+    /// `bytes 100-199/200` or `bytes 100-199/*`
+    fn of_content_range(text: &str) -> Option<Self> {
+        let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+        let (start, _) = range.split_once('-')?;
+        let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+        Some(Self { start: start.parse().ok()?, total })
+    }
+}
+
+impl Body {
+    /// The next bytes.
+    pub(crate) async fn next(&mut self, location: &Location) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Self::Http(response) => response.chunk().await.map_err(|error| network(location, error)),
+            Self::File(file, path) => {
+                let mut chunk = vec![0; BUFFER];
+                let count = file.read(&mut chunk).map_err(Error::io("read", path))?;
+                chunk.truncate(count);
+                Ok((count > 0).then(|| chunk.into()))
+            }
+        }
+    }
+}
+
+/// Opens a file of a directory at `offset`.
+pub(crate) fn open_file(path: PathBuf, offset: u64) -> Result<Answer, Failure> {
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Failure::Missing),
+        Err(error) => return Err(Error::io("read", &path)(error).into()),
+    };
+    let metadata = file.metadata().map_err(Error::io("read", &path))?;
+    if !metadata.is_file() {
+        return Err(Error::io("read", &path)(io::Error::other("not a regular file")).into());
+    }
+    if offset > metadata.len() {
+        return Err(Failure::Restart);
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(Error::io("read", &path))?;
+    let place = Place { start: offset, total: Some(metadata.len()) };
+    Ok(Answer { body: Body::File(file, path), place, note: None })
+}
+
+/// Whether a broken connection may stand the next time.
+pub(crate) fn network(location: &Location, error: reqwest::Error) -> Failure {
+    let passing = !error.is_builder() && !error.is_redirect() && !is_about_certificates(&error);
+    // The URL after redirects may hold a signature that is a secret.
+    let error = Box::new(Error::Network { location: location.to_string(), source: error.without_url() });
+    if passing { Failure::Passing { error, pause: None } } else { Failure::Final(error) }
+}
+
+fn is_about_certificates(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match inner {
+            Some(inner) if inner.is::<rustls::Error>() => return true,
+            _ if error.is::<rustls::Error>() => return true,
+            _ => {}
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// Any answer that is neither the file nor "not found".
+fn refused(location: &Location, status: StatusCode, headers: &HeaderMap) -> Failure {
+    let asked = header(headers, &RETRY_AFTER).and_then(|text| pause_of(text, Timestamp::now()));
+    let limited = matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
+    let exhausted = limited && headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+    let reset = headers.get("x-ratelimit-reset").and_then(|reset| reset.to_str().ok()?.parse().ok());
+    let reset = reset.and_then(|seconds| Timestamp::from_second(seconds).ok()).filter(|_| exhausted);
+    let detail = match (reset, asked) {
+        (Some(reset), _) => format!(", its rate limit resets at {reset}"),
+        (None, Some(asked)) => format!(", try again in {} s", asked.as_secs()),
+        (None, None) => String::new(),
+    };
+    let error = Box::new(Error::Status { location: location.to_string(), status, detail });
+    let passing = match status {
+        StatusCode::REQUEST_TIMEOUT => true,
+        StatusCode::TOO_MANY_REQUESTS => reset.is_none() || asked.is_some(),
+        StatusCode::FORBIDDEN => asked.is_some(),
+        status => status.is_server_error(),
+    };
+    if passing { Failure::Passing { error, pause: asked } } else { Failure::Final(error) }
+}
+
+/// `Retry-After`: seconds or a date (RFC 9110, 10.2.3).
+fn pause_of(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+/// What explains wrong bytes: a login page, or a helpful proxy.
+fn oddity(headers: &HeaderMap) -> Option<String> {
+    if let Some(encoding) = header(headers, &CONTENT_ENCODING).filter(|encoding| *encoding != "identity") {
+        return Some(format!(
+            "the server sent it with `Content-Encoding: {encoding}`, which was not asked for"
+        ));
+    }
+    header(headers, &CONTENT_TYPE)
+        .filter(|kind| kind.starts_with("text/html"))
+        .map(|_| "the server answered with an HTML page, perhaps a login or an error page".to_owned())
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &reqwest::header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_range_says_where_the_bytes_belong() {
+        let place = Place::of_content_range("bytes 100-199/200").unwrap();
+        assert_eq!((place.start, place.total), (100, Some(200)));
+        assert_eq!(Place::of_content_range("bytes 0-9/*").unwrap().total, None);
+        for text in ["", "bytes", "bytes */200", "bytes a-b/c", "lines 1-2/3", "bytes 1-2"] {
+            assert!(Place::of_content_range(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        let seconds = |text| pause_of(text, now).map(|pause| pause.as_secs());
+        assert_eq!(seconds("7"), Some(7));
+        assert_eq!(seconds("Thu, 01 Jan 2026 00:00:30 GMT"), Some(30));
+        assert_eq!(seconds("Wed, 31 Dec 2025 00:00:00 GMT"), Some(0));
+        assert_eq!(seconds("soon"), None);
+    }
+}
