@@ -61,7 +61,9 @@ impl Workshop {
     fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_encoderfile-release"));
         command.args(arguments).current_dir(self.directory.path());
-        command.env_remove("SOURCE_DATE_EPOCH").env_remove("ENCODERFILE_KEY_PASSWORD");
+        for variable in ["SOURCE_DATE_EPOCH", "ENCODERFILE_KEY_PASSWORD", "CARGO_TARGET_DIR"] {
+            command.env_remove(variable);
+        }
         command
     }
 

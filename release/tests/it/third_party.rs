@@ -9,7 +9,7 @@ use crate::{Workshop, succeed};
 fn workspace(licence: &str, text: Option<&str>) -> Workshop {
     let workshop = Workshop::new();
     let files = [
-        ("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"cli\"]\n".to_owned()),
+        ("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"cli\", \"runtime\"]\n".to_owned()),
         (
             "cli/Cargo.toml",
             "[package]\nname = \"encoderfile\"\nversion = \"0.3.0\"\nedition = \"2024\"\n\n[dependencies]\n\
@@ -18,6 +18,12 @@ fn workspace(licence: &str, text: Option<&str>) -> Workshop {
                 .to_owned(),
         ),
         ("cli/src/main.rs", "fn main() {}\n".to_owned()),
+        (
+            "runtime/Cargo.toml",
+            "[package]\nname = \"encoderfile-runtime\"\nversion = \"0.3.0\"\nedition = \"2024\"\n".to_owned(),
+        ),
+        ("runtime/src/main.rs", "fn main() {}\n".to_owned()),
+        ("release/onnxruntime.toml", "version = \"1.2.3\"\n[target.other]\nwheel = \"x\"\n".to_owned()),
         (
             ".cargo/config.toml",
             "[source.crates-io]\nreplace-with = \"vendored\"\n\n[source.vendored]\ndirectory = \"vendored\"\n".to_owned(),
@@ -37,9 +43,13 @@ fn workspace(licence: &str, text: Option<&str>) -> Workshop {
     if let Some(text) = text {
         add(&workshop, "vendored/linked/LICENSE", text);
     }
+    lock(&workshop);
+    workshop
+}
+
+fn lock(workshop: &Workshop) {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     succeed(Command::new(cargo).args(["generate-lockfile", "--offline"]).current_dir(workshop.path("")));
-    workshop
 }
 
 fn add(workshop: &Workshop, name: &str, content: &str) {
@@ -112,7 +122,33 @@ fn a_missing_workspace_or_program_is_an_error() {
     assert!(error.starts_with("error: cannot read the workspace's dependencies\n"), "{error}");
     assert!(error.contains("hint: run it inside the workspace"), "{error}");
     let workshop = workspace("license = \"MIT\"", None);
-    let error = workshop
-        .refuse(1, &["third-party", "--program=encoderfile-runtime", "--target=x86_64-unknown-linux-gnu"]);
+    let manifest = "[package]\nname = \"other\"\nversion = \"0.3.0\"\nedition = \"2024\"\n";
+    add(&workshop, "runtime/Cargo.toml", manifest);
+    lock(&workshop);
+    let error = workshop.refuse(1, &RUNTIME);
     assert!(error.starts_with("error: the workspace has no package `encoderfile-runtime`\n"), "{error}");
+}
+
+const RUNTIME: [&str; 4] =
+    ["third-party", "--program=encoderfile-runtime", "--target=x86_64-unknown-linux-gnu", "--out=-"];
+
+#[test]
+fn a_base_binary_comes_with_the_notices_of_onnx_runtime() {
+    let workshop = workspace("license = \"MIT\"", None);
+    let error = workshop.refuse(1, &RUNTIME);
+    let expected = "error: the notices of ONNX Runtime 1.2.3 for `x86_64-unknown-linux-gnu` are not there\n";
+    assert!(error.starts_with(expected), "{error}");
+    assert!(error.contains("target/onnxruntime/1.2.3/x86_64-unknown-linux-gnu/LICENSE\n"), "{error}");
+
+    let directory = "target/onnxruntime/1.2.3/x86_64-unknown-linux-gnu";
+    add(&workshop, &format!("{directory}/LICENSE"), "Permission is granted.\r\n");
+    add(&workshop, &format!("{directory}/ThirdPartyNotices.txt"), "\u{feff}Made with Eigen.");
+    let document = workshop.run(&RUNTIME);
+    assert!(
+        document.contains("| ONNX Runtime | 1.2.3 | MIT | https://github.com/microsoft/onnxruntime |\n"),
+        "{document}"
+    );
+    let texts = "- ONNX Runtime 1.2.3 (`LICENSE`)\n\n```text\nPermission is granted.\n```\n\n\
+                 - ONNX Runtime 1.2.3 (`ThirdPartyNotices.txt`)\n\n```text\nMade with Eigen.\n```\n";
+    assert!(document.ends_with(texts), "{document}");
 }
