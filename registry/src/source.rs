@@ -272,6 +272,7 @@ mod tests {
             "ftp://m.example.com",
             "https://m/?a=b",
             "https://",
+            "",
             "http://localhost.evil",
         ] {
             assert!(Source::parse(text, false).is_err(), "{text}");
