@@ -96,6 +96,25 @@ impl Row {
     }
 }
 
+/// Groups texts, by number, of like length: padding takes as long as text, so a batch of unlike lengths is slower than its
+/// texts one by one. At most `size` each, shortest first.
+pub(crate) fn groups(lengths: &[usize], size: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&number| lengths[number]);
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for number in order {
+        let fits = |group: &&mut Vec<usize>| {
+            let shortest = lengths[group[0]];
+            group.len() < size && lengths[number] <= shortest + shortest / 8 + 1
+        };
+        match groups.last_mut().filter(fits) {
+            Some(group) => group.push(number),
+            None => groups.push(vec![number]),
+        }
+    }
+    groups
+}
+
 fn padded_length(longest: usize, padding: &PaddingParams) -> usize {
     let length = match padding.strategy {
         PaddingStrategy::Fixed(length) => longest.max(length),
@@ -144,6 +163,14 @@ mod tests {
         assert_eq!(batch.attention_mask, [1, 1, 1, 0, 0, 1]);
         assert_eq!(batch.position_ids, [0, 1, 2, 0, 0, 0]);
         assert_eq!(batch.rows[1].columns, 2..3);
+    }
+
+    #[test]
+    fn texts_of_like_length_share_a_batch() {
+        assert_eq!(groups(&[16, 80, 17, 4, 16], 8), [vec![3], vec![0, 4, 2], vec![1]]);
+        assert_eq!(groups(&[5, 5, 5], 2), [vec![0, 1], vec![2]]);
+        assert_eq!(groups(&[1, 2], 1), [[0], [1]]);
+        assert!(groups(&[], 8).is_empty());
     }
 
     #[test]

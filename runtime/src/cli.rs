@@ -24,6 +24,9 @@ pub(crate) enum Command {
     Infer(Infer),
 }
 
+/// However large a batch may be, no more texts than this are held at a time.
+const MOST_TEXTS: usize = 1024;
+
 const INFER_HELP: &str = "\
 Results:
   One JSON document, {\"results\": [...], \"model_id\": \"...\"}, or with `--format jsonl` one result a line, written as
@@ -76,6 +79,13 @@ pub(crate) struct Infer {
     /// How the weights get into memory, for measurements
     #[arg(long, value_enum, default_value_t = Weights::Auto, hide = true)]
     pub(crate) weights: Weights,
+}
+
+impl Infer {
+    /// How many texts are looked at together, to find those of like length. Bounds the memory of a run.
+    pub(crate) fn window(&self) -> usize {
+        self.batch_size.get().saturating_mul(4).min(MOST_TEXTS)
+    }
 }
 
 /// How results are written.

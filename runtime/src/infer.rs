@@ -3,12 +3,12 @@
 use std::io::{self, BufWriter, Write};
 use std::{mem, thread};
 
-use crate::answer::Writer;
-use crate::batch::Batch;
+use crate::answer::{Answer, Writer};
+use crate::batch::{self, Batch};
 use crate::cli;
 use crate::error::Error;
 use crate::executable::Executable;
-use crate::input::Texts;
+use crate::input::{Place, Texts};
 use crate::session::Model;
 use crate::tokenization::{Tokenizer, Tokens};
 
@@ -24,20 +24,21 @@ pub(crate) fn infer(executable: &Executable, options: &cli::Infer) -> Result<(),
     let mut writer = Writer::new(BufWriter::with_capacity(1 << 16, io::stdout().lock()), options.format);
     let mut truncations = Truncations::default();
     loop {
-        let batch = texts.next_batch(size)?;
-        if batch.is_empty() {
+        let texts = texts.next(options.window())?;
+        if texts.is_empty() {
             break;
         }
-        let mut encoded = Vec::with_capacity(batch.len());
-        for text in batch {
+        let mut encoded = Vec::with_capacity(texts.len());
+        for text in texts {
             let tokens = tokenizer.encode(&text)?;
+            truncations.report(&text.place, &tokens);
             encoded.push((text.place, tokens));
         }
-        let batch = Batch::new(encoded, &tokenizer.padding, model.limits)?;
-        let output = model.run(&batch)?;
-        for (row, answer) in batch.rows.iter().zip(model.task.answers(&batch, &output)?) {
-            truncations.report(&row.place, &row.tokens);
-            writer.write(&answer, row.tokens.truncated_from.is_some())?;
+        let is_truncated: Vec<bool> =
+            encoded.iter().map(|(_, tokens)| tokens.truncated_from.is_some()).collect();
+        let answers = answers(&mut model, &tokenizer, encoded, size)?;
+        for (answer, is_truncated) in answers.iter().zip(is_truncated) {
+            writer.write(answer, is_truncated)?;
         }
         writer.flush()?;
     }
@@ -46,6 +47,26 @@ pub(crate) fn infer(executable: &Executable, options: &cli::Infer) -> Result<(),
     // The process ends here, and the system takes the memory back at once: freeing it piece by piece takes longer.
     mem::forget((model, tokenizer));
     Ok(())
+}
+
+/// Runs the model on texts of like length at a time, and gives the answers in the order of the texts.
+fn answers(
+    model: &mut Model,
+    tokenizer: &Tokenizer,
+    texts: Vec<(Place, Tokens)>,
+    size: usize,
+) -> Result<Vec<Answer>, Error> {
+    let lengths: Vec<usize> = texts.iter().map(|(_, tokens)| tokens.encoding.len()).collect();
+    let mut texts: Vec<_> = texts.into_iter().map(Some).collect();
+    let mut answers = Vec::with_capacity(texts.len());
+    for group in batch::groups(&lengths, size) {
+        let rows = group.iter().filter_map(|&number| texts[number].take()).collect();
+        let batch = Batch::new(rows, &tokenizer.padding, model.limits)?;
+        let output = model.run(&batch)?;
+        answers.extend(group.into_iter().zip(model.task.answers(&batch, &output)?));
+    }
+    answers.sort_by_key(|(number, _)| *number);
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
 /// Loads tokenizer and model side by side.
@@ -67,7 +88,7 @@ struct Truncations {
 }
 
 impl Truncations {
-    fn report(&mut self, place: &crate::input::Place, tokens: &Tokens) {
+    fn report(&mut self, place: &Place, tokens: &Tokens) {
         let Some(whole) = tokens.truncated_from else {
             return;
         };

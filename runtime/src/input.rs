@@ -88,7 +88,7 @@ impl Texts {
     }
 
     /// The next texts, at most `size`; none at the end.
-    pub(crate) fn next_batch(&mut self, size: usize) -> Result<Vec<Text>, Error> {
+    pub(crate) fn next(&mut self, size: usize) -> Result<Vec<Text>, Error> {
         if let Some(error) = self.failure.take() {
             return Err(error);
         }
@@ -126,11 +126,10 @@ fn standard_input(options: &cli::Infer) -> Result<Source, Error> {
     lines(file, "<stdin>".into(), is_file, options)
 }
 
-/// Reads lines in a thread of their own, no further ahead than one batch.
+/// Reads lines in a thread of their own, no further ahead than the next batches.
 fn lines(file: File, name: Arc<str>, waits: bool, options: &cli::Infer) -> Result<Source, Error> {
     let limit = options.max_text_bytes.get();
-    // However large a batch may be, what is read ahead stays small.
-    let (sender, lines) = mpsc::sync_channel(options.batch_size.get().min(64));
+    let (sender, lines) = mpsc::sync_channel(options.window());
     let first = Place::Line { file: Arc::clone(&name), line: 1 };
     let read = move || {
         let mut reader = BufReader::with_capacity(1 << 16, file);
@@ -258,9 +257,9 @@ mod tests {
         sender.send(Err(Error::EmptyText { place: place(3) })).unwrap();
         drop(sender);
         let mut texts = Texts { source: Source::Lines { lines, waits: true }, failure: None };
-        assert_eq!(texts.next_batch(8).unwrap().len(), 2);
-        assert!(matches!(texts.next_batch(8), Err(Error::EmptyText { .. })));
-        assert!(texts.next_batch(8).unwrap().is_empty());
+        assert_eq!(texts.next(8).unwrap().len(), 2);
+        assert!(matches!(texts.next(8), Err(Error::EmptyText { .. })));
+        assert!(texts.next(8).unwrap().is_empty());
     }
 
     #[test]
@@ -268,7 +267,7 @@ mod tests {
         let (sender, lines) = mpsc::sync_channel(8);
         sender.send(Ok(Text { place: place(1), text: "a".to_owned() })).unwrap();
         let mut texts = Texts { source: Source::Lines { lines, waits: false }, failure: None };
-        assert_eq!(texts.next_batch(8).unwrap().len(), 1);
+        assert_eq!(texts.next(8).unwrap().len(), 1);
         drop(sender);
     }
 }

@@ -85,3 +85,27 @@ fn load_from_private_file(library: &[u8]) -> Loaded {
     }
     Ok(ort::init_from(&path)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The way of systems without anonymous files. One library per process, so the other way is left to the tests that
+    /// run the executable.
+    #[test]
+    fn the_library_loads_from_a_private_file() {
+        load_from_private_file(LIBRARY).unwrap();
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn sealed_memory_holds_the_bytes_and_cannot_be_changed() {
+        use std::os::unix::fs::FileExt;
+        let file = std::fs::File::from(sealed_memory(b"some bytes").unwrap());
+        let mut bytes = [0; 10];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"some bytes");
+        assert!(file.write_all_at(b"x", 0).is_err());
+        assert!(file.set_len(1).is_err());
+    }
+}

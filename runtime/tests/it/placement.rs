@@ -1,14 +1,15 @@
 //! The file runs wherever it lies, whatever it is called, and whoever runs it.
 
 use std::fs::{self, Permissions};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::assemble::{Assembled, answer, assemble, assert_fails, run, text, writing};
+use crate::assemble::{Assembled, answer, assemble, assert_fails, read_line, run, spawn, text, writing};
 
 const TEXT: &str = "This is an example sentence.";
 
@@ -79,6 +80,38 @@ fn read_only_without_a_writable_directory() {
     let names: Vec<_> =
         fs::read_dir(file.directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["model.encoderfile"], "something was left behind");
+}
+
+/// Mapped weights are pages of the file itself; copied ones are not.
+#[cfg(target_os = "linux")]
+#[test]
+fn weights_are_mapped_from_the_file() {
+    let file = assemble("sentence_embedding");
+    let opened = encoderfile_format::Encoderfile::open(fs::File::open(&file.path).unwrap()).unwrap();
+    let weights = opened.artifact(encoderfile_format::ArtifactKind::Weights).unwrap();
+    let is_mapped = |way: &str| {
+        let mut command = file.command();
+        command
+            .args(["infer", "--format", "jsonl", "--weights", way])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut child = spawn(&mut command);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"text\n").unwrap();
+        read_line(child.stdout.as_mut().unwrap());
+        // Start-end, permissions, offset, device, inode, path.
+        let maps = fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap();
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+        maps.lines().filter(|line| line.ends_with(file.path.to_str().unwrap())).any(|line| {
+            let offset = line.split_whitespace().nth(2).unwrap();
+            let offset = u64::from_str_radix(offset, 16).unwrap();
+            (weights.offset..weights.end()).contains(&offset)
+        })
+    };
+    assert!(is_mapped("map"));
+    assert!(is_mapped("auto"));
+    assert!(!is_mapped("copy"));
 }
 
 /// Needs root, to become someone else.
