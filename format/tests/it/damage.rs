@@ -73,9 +73,12 @@ fn damage_is_said_where_it_is() {
     let name = manifest + 2 + 2 + 3;
     assert_eq!(subject_of(name).subject, Subject::Manifest);
 
-    let padding = subject_of(config.end());
+    // The first gap: what follows it still counts.
+    let gap = manifest + file.footer().manifest_length;
+    assert!(gap < config.offset);
+    let padding = subject_of(gap);
     assert_eq!(padding.subject, Subject::Padding);
-    assert_eq!(padding.outcome, Outcome::NotZero { offset: config.end() });
+    assert_eq!(padding.outcome, Outcome::NotZero { offset: gap });
     let clean = file.verify().unwrap();
     let clean = clean.iter().find(|finding| finding.subject == Subject::Padding).unwrap();
     assert_eq!(padding.length, clean.length, "all padding counts, damaged or not");

@@ -226,6 +226,12 @@ fn an_input_that_cannot_be_read_is_not_blamed_on_the_output() {
     let error = scene.write(&with(folder), &output).unwrap_err();
     assert!(matches!(&error, WriteError::Input { path, .. } if *path == scene.path("folder")), "{error:?}");
 
+    let path = std::path::PathBuf::from("/dev/zero");
+    let file = File::open(&path).unwrap();
+    let content = Content::File { path: path.clone(), file };
+    let error = scene.write(&with(content), &output).unwrap_err();
+    assert!(matches!(&error, WriteError::Input { path: p, .. } if *p == path), "{error:?}");
+
     let path = scene.path("write_only");
     fs::write(&path, b"some weights").unwrap();
     let file = File::options().write(true).open(&path).unwrap();
