@@ -211,14 +211,19 @@ fn a_redirect_does_not_leave_this_machine_by_plain_http() {
 #[test]
 fn the_secrets_of_a_redirect_are_not_shown() {
     let bench = Bench::new();
-    // Where nobody listens any more, so that the error is about the second address.
+    let storage = Server::start(&bench.www());
+    storage.misbehave(&archive(), Fault::CutAfter(10), usize::MAX);
+    // One place where nobody listens any more, one that breaks off.
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let signed = format!("http://{address}/x?signature=secret");
-    bench.server.misbehave(&archive(), Fault::Status(302, vec![("Location", signed)]), usize::MAX);
-    let error = bench.fetch().unwrap_err();
-    assert!(matches!(error, Error::Network { .. }), "{error}");
-    let message = everything(&error);
-    assert!(!message.contains("secret"), "{message}");
+    for server in [format!("http://{address}"), storage.url()] {
+        let signed = format!("{server}/v0.2.0/{}?signature=secret", archive());
+        bench.server.behave();
+        bench.server.misbehave(&archive(), Fault::Status(302, vec![("Location", signed)]), usize::MAX);
+        let error = bench.fetch().unwrap_err();
+        assert!(matches!(error, Error::Network { .. }), "{error}");
+        let message = everything(&error);
+        assert!(!message.contains("secret"), "{message}");
+    }
 }
 
 #[test]
@@ -226,7 +231,10 @@ fn redirects_in_a_circle_end() {
     let bench = Bench::new();
     let itself = format!("{}/v0.2.0/{}", bench.server.url(), archive());
     bench.server.misbehave(&archive(), Fault::Status(302, vec![("Location", itself)]), usize::MAX);
-    assert_eq!(bench.fetch().unwrap_err().exit_code(), 5);
+    let error = bench.fetch().unwrap_err();
+    assert_eq!(error.exit_code(), 5);
+    assert!(everything(&error).contains("too many redirects"), "{error:?}");
+    assert_eq!(bench.archive_downloads(), 11);
 }
 
 #[test]
