@@ -14,6 +14,9 @@ use crate::Digest;
 /// Bytes that are copied before the next part may be hashed, and the size of the hasher's buffer.
 const CHUNK: usize = 1 << 20;
 
+/// Bytes that are copied before the disk is set to work on them.
+const FLUSH: u64 = 32 << 20;
+
 /// The digest of `length` bytes from `offset` on.
 ///
 /// # Errors
@@ -59,8 +62,8 @@ impl RangeHasher {
 /// then stands there.
 ///
 /// The kernel copies where it can (`copy_file_range`, by way of [`io::copy`]), while a second thread hashes what has
-/// arrived. So every byte of the input is read once, and the digest is that of the output even when somebody changes
-/// the input meanwhile.
+/// arrived and a third one brings it to the disk, so that little is left to do when the file is synchronised. Every byte
+/// of the input is read once, and the digest is that of the output even when somebody changes the input meanwhile.
 ///
 /// # Errors
 /// [`CopyError`] tells input from output.
@@ -71,8 +74,11 @@ pub(crate) fn copy_hashed(
     offset: u64,
 ) -> Result<Digest, CopyError> {
     let written = output.try_clone().map_err(CopyError::Write)?;
+    let flushed = output.try_clone().map_err(CopyError::Write)?;
     let (sender, receiver) = mpsc::channel::<u64>();
+    let (flush_sender, flush_receiver) = mpsc::channel::<()>();
     thread::scope(|scope| {
+        let flusher = scope.spawn(move || flush_receiver.into_iter().try_for_each(|()| flushed.sync_data()));
         let hasher = scope.spawn(move || {
             let mut hasher = RangeHasher::new(offset, length);
             for available in receiver {
@@ -81,6 +87,7 @@ pub(crate) fn copy_hashed(
             Ok::<_, io::Error>(hasher.finish())
         });
         let mut copied = 0;
+        let mut next_flush = FLUSH;
         while copied < length {
             let wanted = (length - copied).min(CHUNK as u64);
             let count =
@@ -92,8 +99,15 @@ pub(crate) fn copy_hashed(
             if sender.send(offset + copied).is_err() {
                 break;
             }
+            if copied >= next_flush {
+                next_flush = copied + FLUSH;
+                if flush_sender.send(()).is_err() {
+                    break;
+                }
+            }
         }
-        drop(sender);
+        drop((sender, flush_sender));
+        flusher.join().expect("flushing does not panic").map_err(CopyError::Write)?;
         hasher.join().expect("hashing does not panic").map_err(CopyError::Write)
     })
 }
