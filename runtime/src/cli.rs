@@ -29,17 +29,26 @@ const MOST_TEXTS: usize = 1024;
 
 const INFER_HELP: &str = "\
 Results:
-  One JSON document, {\"results\": [...], \"model_id\": \"...\"}, or with `--format jsonl` one result a line, written as
-  soon as it is known. Results stand in the order of the inputs. Each is, by the model's task:
+  One JSON document, {\"results\": [...], \"model_id\": \"...\"}, or with
+  `--format jsonl` one result a line, as soon as it is known. Results stand in
+  the order of the texts. What each one is depends on the model's task:
 
-    embedding                {\"embeddings\": [{\"embedding\": [...], \"token_info\": {...}}]}
-    sentence_embedding       {\"embedding\": [...]}
-    sequence_classification  {\"logits\": [...], \"scores\": [...], \"predicted_index\": 0, \"predicted_label\": \"...\"}
-    token_classification     {\"tokens\": [{\"token_info\": {...}, \"scores\": [...], \"label\": \"...\", \"score\": 0.9}]}
+  embedding
+    {\"embeddings\": [{\"embedding\": [...], \"token_info\": {...}}]}
+  sentence_embedding
+    {\"embedding\": [...]}
+  sequence_classification
+    {\"logits\": [...], \"scores\": [...],
+     \"predicted_index\": 0, \"predicted_label\": \"...\"}
+  token_classification
+    {\"tokens\": [{\"token_info\": {...}, \"scores\": [...],
+                 \"label\": \"...\", \"score\": 0.9}]}
 
-  `logits` are the model's numbers, `scores` are probabilities. `token_info` is {\"token\", \"token_id\", \"start\", \"end\"};
-  start and end count characters (Unicode scalar values) of the text. Special tokens such as [CLS] are left out. A result
-  for a text that is longer than the model's limit has \"truncated\": true, and is reported on standard error.
+  `logits` are the model's numbers, `scores` are probabilities. `token_info` is
+  {\"token\", \"token_id\", \"start\", \"end\"}; start and end count characters
+  (Unicode scalar values) of the text. Special tokens, such as [CLS], are left
+  out. The result for a text longer than the model's limit has
+  \"truncated\": true, and standard error says so.
 
 Exit status:
   0 done, 1 failed, 2 wrong usage, 3 no model in this file, 4 damaged file";

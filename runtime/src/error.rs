@@ -75,6 +75,8 @@ pub(crate) enum Error {
     TextTooLong { place: Place, limit: usize },
     #[error("{place}: cannot split the text into tokens")]
     Tokenize { place: Place, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{place}: the tokenizer finds no token in the text")]
+    NoTokens { place: Place },
     #[error("{place}: {tokens} tokens, but the model takes exactly {limit}")]
     TooManyTokens { place: Place, tokens: usize, limit: usize },
 }

@@ -70,6 +70,13 @@ impl Model {
         };
         let model = skeleton.as_ref().map_or(&weights[..], |skeleton| &skeleton.model);
         let graph = onnx::Model::parse(model).map_err(|source| executable.content_error(kind, source))?;
+        // Whatever lies beside the running file is none of its model's tensors.
+        let own_name = executable.path().file_name().and_then(|name| name.to_str());
+        let mut others =
+            graph.external_files().into_iter().filter(|&file| skeleton.is_none() || Some(file) != own_name);
+        if let Some(other) = others.next() {
+            return Err(executable.content_error(kind, format!("its tensors are in another file, `{other}`")));
+        }
         let (inputs, limits) = inputs(&graph.inputs)?;
         let (task, output) = Task::new(executable, &graph.outputs)?;
 

@@ -65,7 +65,13 @@ impl Tokenizer {
 
     /// Splits a text into tokens. Offsets count characters, as Hugging Face's Python tokenizers do.
     pub(crate) fn encode(&mut self, text: &Text) -> Result<Tokens, Error> {
-        self.encode_str(&text.text).map_err(|source| Error::Tokenize { place: text.place.clone(), source })
+        let place = || text.place.clone();
+        let tokens =
+            self.encode_str(&text.text).map_err(|source| Error::Tokenize { place: place(), source })?;
+        if tokens.encoding.is_empty() {
+            return Err(Error::NoTokens { place: place() });
+        }
+        Ok(tokens)
     }
 
     fn encode_str(&mut self, text: &str) -> tokenizers::Result<Tokens> {

@@ -1,7 +1,9 @@
 //! The file runs wherever it lies, whatever it is called, and whoever runs it.
 
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -36,6 +38,18 @@ fn after_a_move_and_under_any_name() {
         assert_eq!(infer(&mut Command::new(&path)), expected, "{name}");
         fs::rename(&path, &file.path).unwrap();
     }
+}
+
+/// ONNX Runtime takes paths as UTF-8 only, so this file's weights are copied.
+#[test]
+fn under_a_name_that_is_not_utf_8() {
+    let (file, expected) = file_and_answer();
+    let path = file.directory.path().join(OsStr::from_bytes(b"caf\xe9"));
+    fs::rename(&file.path, &path).unwrap();
+    assert_eq!(answer(&run(Command::new(&path).args(["infer", TEXT]))), expected);
+    let output = run(Command::new(&path).args(["infer", "--weights", "map", TEXT]));
+    let reason = "the path of the running file is not UTF-8";
+    assert_fails(&output, 1, &format!("error: cannot map the weights in place: {reason}\n"));
 }
 
 #[test]
