@@ -74,11 +74,12 @@ pub(crate) fn copy_hashed(
     offset: u64,
 ) -> Result<Digest, CopyError> {
     let written = output.try_clone().map_err(CopyError::Write)?;
-    let flushed = output.try_clone().map_err(CopyError::Write)?;
+    let on_disk = output.try_clone().map_err(CopyError::Write)?;
     let (sender, receiver) = mpsc::channel::<u64>();
     let (flush_sender, flush_receiver) = mpsc::channel::<()>();
     thread::scope(|scope| {
-        let flusher = scope.spawn(move || flush_receiver.into_iter().try_for_each(|()| flushed.sync_data()));
+        let synchroniser =
+            scope.spawn(move || flush_receiver.into_iter().try_for_each(|()| on_disk.sync_data()));
         let hasher = scope.spawn(move || {
             let mut hasher = RangeHasher::new(offset, length);
             for available in receiver {
@@ -107,7 +108,7 @@ pub(crate) fn copy_hashed(
             }
         }
         drop((sender, flush_sender));
-        flusher.join().expect("flushing does not panic").map_err(CopyError::Write)?;
+        synchroniser.join().expect("flushing does not panic").map_err(CopyError::Write)?;
         hasher.join().expect("hashing does not panic").map_err(CopyError::Write)
     })
 }
