@@ -8,7 +8,7 @@ use memchr::memmem;
 use object::macho::MachHeader64;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::read::macho::{LoadCommandVariant, MachHeader as _};
-use object::{Endianness, elf, macho, pod};
+use object::{Endianness, elf, macho};
 
 /// The newest glibc that a base binary may need: that of Debian bookworm.
 pub(crate) const GLIBC_CEILING: PlatformVersion = PlatformVersion::new(2, 36);
@@ -94,7 +94,7 @@ pub(crate) fn measure(binary: &[u8], target: Target) -> Result<MeasuredFloor, Fl
             Part::Library(offset) => offset,
         };
         libraries += usize::from(start != 0);
-        let need = with_alignment(&binary[start..], |bytes| needs(bytes, part))?;
+        let need = needs(&binary[start..], part)?;
         if let Some(need) = need
             && highest.as_ref().is_none_or(|(_, highest)| highest.version < need.version)
         {
@@ -150,17 +150,6 @@ fn is_library(bytes: &[u8], executable: &[u8], object_format: ObjectFormat) -> b
         // The same processor, and type MH_DYLIB.
         ObjectFormat::MachO => bytes[4..8] == executable[4..8] && bytes[12..16] == [6, 0, 0, 0],
     }
-}
-
-/// Headers are read in place, which needs their alignment; an embedded library may start at any byte.
-fn with_alignment<T>(bytes: &[u8], read: impl FnOnce(&[u8]) -> T) -> T {
-    if bytes.as_ptr().align_offset(align_of::<u64>()) == 0 {
-        return read(bytes);
-    }
-    let mut words = vec![0u64; bytes.len().div_ceil(size_of::<u64>())];
-    let copy = &mut pod::bytes_of_slice_mut(&mut words)[..bytes.len()];
-    copy.copy_from_slice(bytes);
-    read(copy)
 }
 
 /// The newest glibc symbol version that the loader will insist on (`verneed`).
