@@ -177,6 +177,20 @@ fn replaced_before_the_weights_are_mapped() {
     );
 }
 
+/// Linux calls the path of a deleted file `… (deleted)`, and nothing keeps another file from having that very name.
+#[cfg(target_os = "linux")]
+#[test]
+fn another_file_at_the_path_is_not_mapped() {
+    let (file, expected) = file_and_answer();
+    let other = assemble("sequence_classification");
+    let decoy = file.directory.path().join("model.encoderfile (deleted)");
+    fs::rename(&other.path, &decoy).unwrap();
+    assert_eq!(answer(&run_nameless(&file, "", None)), expected);
+    let file = assemble("sentence_embedding");
+    fs::rename(&decoy, file.directory.path().join("model.encoderfile (deleted)")).unwrap();
+    assert_eq!(run_nameless(&file, "--weights map", None).status.code(), Some(1));
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_deleted_file_cannot_be_mapped() {
