@@ -242,15 +242,14 @@ fn remove_temporary_files(directory: &Path) -> Result<()> {
 /// A temporary file beside `path`, so that a rename never crosses file systems.
 pub(crate) fn temporary_beside(path: &Path) -> Result<tempfile::NamedTempFile> {
     let directory = path.parent().unwrap_or(Path::new("."));
-    // A shared cache is read by others: the owner-only mode that temporary files have by default would shut them out.
     tempfile::Builder::new()
         .prefix(TEMPORARY_PREFIX)
-        .permissions(fs::Permissions::from_mode(0o644))
         .tempfile_in(directory)
         .map_err(Error::io("create a file in", directory))
 }
 
-/// Gives a finished temporary file its mode and its name. All of it is on the disk before the name is.
+/// Gives a finished temporary file its mode and its name. All of it is on the disk before the name is. A shared cache is
+/// read by others, whom the mode that temporary files are created with would shut out.
 pub(crate) fn persist(file: tempfile::NamedTempFile, mode: u32, path: &Path) -> Result<()> {
     let permissions = fs::Permissions::from_mode(mode);
     file.as_file().set_permissions(permissions).map_err(Error::io("set the mode of", file.path()))?;

@@ -112,12 +112,8 @@ impl Bench {
 pub(crate) fn config(cache: &Path, source: &str, keys: TrustedKeys) -> RegistryConfig {
     let source = Source::parse(source, false).unwrap();
     let mut config = RegistryConfig::new(cache.to_owned(), source, keys);
-    config.network = NetworkConfig {
-        retries: 2,
-        backoff: Duration::from_millis(1),
-        idle_timeout: Duration::from_millis(300),
-        ..NetworkConfig::default()
-    };
+    config.network =
+        NetworkConfig { retries: 2, backoff: Duration::from_millis(1), ..NetworkConfig::default() };
     config
 }
 

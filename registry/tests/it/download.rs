@@ -1,6 +1,7 @@
 //! Downloads from a server that misbehaves.
 
 use std::fs;
+use std::time::Duration;
 
 use encoderfile_registry::{Error, Registry, RegistryConfig};
 use encoderfile_testing::{Fault, Server, archive_name};
@@ -52,7 +53,10 @@ fn what_one_run_left_the_next_continues() {
 fn a_stalled_connection_is_given_up_and_continued() {
     let bench = Bench::new();
     bench.server.misbehave(&archive(), Fault::StallAfter(70_000), 1);
-    bench.fetch_whole();
+    let mut impatient = bench.config();
+    impatient.network.idle_timeout = Duration::from_millis(300);
+    block_on(Registry::new(impatient).fetch(LINUX, &VERSION, false, &())).unwrap();
+    assert!(bench.fetch_whole().was_cached);
     assert_eq!(ranges(&bench), [None, Some("bytes=70000-".to_owned())]);
 }
 

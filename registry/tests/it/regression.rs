@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use encoderfile_registry::Error;
 use encoderfile_testing::{Fault, archive_name, compress};
 
-use crate::bench::{Bench, LINUX, VERSION, block_on, files, flip_a_byte};
+use crate::bench::{ARM, Bench, LINUX, VERSION, block_on, files, flip_a_byte};
 use crate::concurrency::limited_process;
 
 fn archive() -> String {
@@ -234,10 +234,14 @@ fn re_tagged_release() {
     let bench = Bench::new();
     bench.fetch_whole();
     let other: &[u8] = b"the other bytes";
-    encoderfile_testing::Release::write(&bench.www(), "0.2.0", &[(LINUX.triple(), other)], &bench.key);
+    let runtimes = [(LINUX.triple(), other), (ARM.triple(), other)];
+    encoderfile_testing::Release::write(&bench.www(), "0.2.0", &runtimes, &bench.key);
     // As long as nobody asks the source, the cache is right.
     assert!(bench.fetch_whole().was_cached);
-    let again = block_on(bench.registry().fetch(LINUX, &VERSION, true, &())).unwrap();
+    block_on(bench.registry().fetch(ARM, &VERSION, false, &())).unwrap();
+    assert_eq!(block_on(bench.offline().locate(LINUX, &VERSION, &())).unwrap_err().exit_code(), 3);
+    let again = bench.fetch().unwrap();
+    assert!(!again.was_cached);
     assert_eq!(fs::read(&again.base.path).unwrap(), other);
     again.base.verify().unwrap();
 }
