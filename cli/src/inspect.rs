@@ -148,10 +148,13 @@ fn text(path: &Path, report: &Report<'_>) -> String {
     if let Some(labels) = &report.labels {
         line("labels", shortened(labels));
     }
-    line("base", base(&report.base));
-    if let Some(sha256) = report.base.sha256 {
-        line("", format!("sha256 {sha256}"));
+    for (position, text) in base(&report.base).into_iter().enumerate() {
+        line(if position == 0 { "base" } else { "" }, text);
     }
+    if let Some(sha256) = report.base.sha256 {
+        lines.push(format!("    sha256 {sha256}"));
+    }
+    let mut line = |key: &str, value: String| lines.push(format!("  {key:<10} {value}"));
     if let Some(writer) = report.writer {
         line("written by", format!("{} {}", writer.name, writer.version));
     }
@@ -195,15 +198,16 @@ pub(crate) fn pooling_text(pooling: &SentencePooling) -> String {
     format!("{} pooling{}", modes.join(" + "), if pooling.normalize { ", normalised" } else { "" })
 }
 
-fn base(base: &BaseReport<'_>) -> String {
+fn base(base: &BaseReport<'_>) -> Vec<String> {
     let Some(target) = base.target else {
-        return format!("{}, not recorded which", size(base.length));
+        return vec![format!("{}, not recorded which", size(base.length))];
     };
     let signed = match base.key_id {
         Some(key_id) => format!("signed by {key_id}"),
         None => "given by path, unsigned".to_owned(),
     };
-    format!("{target} {} ({}), {signed}", base.version.unwrap_or_default(), size(base.length))
+    let release = format!("{target} {} ({})", base.version.unwrap_or_default(), size(base.length));
+    vec![release, signed]
 }
 
 /// The first few of many.

@@ -235,8 +235,9 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Io { .. } | Self::NoSpace { .. } => 1,
-            Self::UnknownTarget(_) | Self::Source(_) | Self::Key(_) => 2,
-            Self::NotCached { .. }
+            Self::Source(_) | Self::Key(_) => 2,
+            Self::UnknownTarget(_)
+            | Self::NotCached { .. }
             | Self::Offline { .. }
             | Self::NoSuchRelease { .. }
             | Self::NoSuchTarget { .. }

@@ -165,7 +165,9 @@ fn base_url(text: &str, allow_http: bool) -> Result<Url, SourceError> {
     match url.scheme() {
         "https" => {}
         "http" if allow_http || is_loopback(&url) => {}
-        "http" => return refuse("plain HTTP is only for this machine, use HTTPS"),
+        "http" => {
+            return refuse("plain HTTP is only for this machine: use HTTPS, or allow it with `--allow-http`");
+        }
         _ => return refuse("expected an https:// URL or a directory"),
     }
     if url.query().is_some() || url.fragment().is_some() {

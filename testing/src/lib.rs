@@ -1,7 +1,10 @@
-//! For this workspace's tests only: a signed release made of any bytes, and a loopback server that can misbehave.
+//! For this workspace's tests only: the built executables, the small models, a signed release made of any bytes, and a
+//! loopback server that can misbehave.
 
+mod executables;
 mod release;
 mod server;
 
+pub use executables::{build_executable, model_folder};
 pub use release::{Release, SigningKey, archive_name, compress, index_json, runtime_archive};
 pub use server::{Fault, Request, Server};

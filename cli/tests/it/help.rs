@@ -1,0 +1,28 @@
+//! What `--help` shows.
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn help_of_every_command() {
+    let sandbox = Sandbox::new();
+    let commands =
+        ["", "build", "inspect", "verify", "extract", "base", "base list", "base fetch", "base path"];
+    for command in commands {
+        let arguments = command.split_whitespace().chain(["--help"]);
+        let help = sandbox.run(arguments).ok().stdout;
+        insta::assert_snapshot!(format!("help {command}").trim().replace(' ', "_"), help);
+    }
+}
+
+#[test]
+fn no_command_shows_the_help_and_is_a_usage_error() {
+    let said = Sandbox::new().run([""; 0]);
+    assert_eq!(said.code, 2);
+    assert!(said.stderr.contains("Usage: encoderfile"), "{said:?}");
+}
+
+#[test]
+fn version_is_the_workspaces() {
+    let said = Sandbox::new().run(["--version"]).ok();
+    assert_eq!(said.stdout, format!("encoderfile {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,11 @@
+//! Drives the real command line, on real base binaries, with a release that is signed, served and fetched as any other.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod base;
+mod build;
+mod build_file;
+mod help;
+mod look_inside;
+mod sandbox;
+mod tampering;
