@@ -35,7 +35,7 @@ pub use manifest::{
 pub use model_config::ModelConfig;
 pub use reader::Encoderfile;
 pub use stamp::Stamp;
-pub use task::{ModelInput, OutputKind, Signature, TaskError};
+pub use task::{LENGTH_LIMIT, Limits, ModelInput, OutputKind, Signature, TaskError};
 pub use tokenizer::{TokenizerArtifact, TokenizerSettings};
 pub use transform::{Transform, TransformType};
 pub use verify::{Finding, Outcome, Subject};

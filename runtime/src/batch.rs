@@ -2,20 +2,12 @@
 
 use std::ops::Range;
 
+use encoderfile_format::Limits;
 use tokenizers::{PaddingDirection, PaddingParams, PaddingStrategy};
 
 use crate::error::Error;
 use crate::input::Place;
 use crate::tokenization::Tokens;
-
-/// What the model's declared shapes allow.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Limits {
-    /// The only length that it takes, where it declares one.
-    pub(crate) length: Option<usize>,
-    /// The largest number of texts, where it is limited.
-    pub(crate) texts: Option<usize>,
-}
 
 /// Texts of one call, padded to one length.
 pub(crate) struct Batch {

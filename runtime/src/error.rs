@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use encoderfile_format::{ArtifactKind, ModelType};
+use encoderfile_format::{ArtifactKind, ModelType, TaskError};
 
 use crate::input::Place;
 
@@ -48,14 +48,8 @@ pub(crate) enum Error {
     Load(#[source] OnnxRuntimeError),
     #[error("ONNX Runtime failed to run the model")]
     Run(#[source] OnnxRuntimeError),
-    #[error("the model needs an input `{input}`, which is not made from text")]
-    ModelInput { input: String },
-    #[error("the model's input `{input}` takes only batches of one size, which is not supported")]
-    ModelBatch { input: String },
-    #[error("the model has no input `input_ids`, it takes: {found}")]
-    NoTokenInput { found: String },
-    #[error("the model's outputs do not fit its task `{task}`: expected {expected}\n  found: {found}")]
-    ModelOutputs { task: ModelType, expected: String, found: String },
+    #[error("the model does not fit its task")]
+    Graph(#[source] TaskError),
     #[error("the model's output `{name}` has the shape {found:?}, expected {expected}")]
     OutputShape { name: String, found: Vec<i64>, expected: String },
     #[error("the model's output `{name}` has elements of type {found}, expected floating-point numbers")]
@@ -124,6 +118,16 @@ impl Error {
             Self::Stamp => "copy the file again or build it anew",
             Self::OwnFile(_) => "the file must be readable, and /proc must be mounted on Linux",
             Self::Transform => "build the file without `transform`, or run it with encoderfile 0.7",
+            Self::Graph(TaskError::NoOutput { .. }) => {
+                "build it anew from a model exported for this task, or name the model's task with `--model-type`"
+            }
+            Self::Graph(TaskError::AmbiguousOutput { .. }) => {
+                "build it anew from a model whose outputs have the exporters' names"
+            }
+            Self::Graph(TaskError::BatchSize { .. } | TaskError::InputLength { .. }) => {
+                "build it anew from a model exported for any number of texts and tokens"
+            }
+            Self::Graph(_) => "build it anew from a text encoder as Hugging Face's exporters write it",
             Self::EmptyText { place: Place::Argument(_) } => "leave it out",
             Self::EmptyText { .. } => "leave empty lines out",
             Self::NotUtf8 { .. } => "convert it, for example with `iconv -t UTF-8`",

@@ -2,21 +2,20 @@
 
 use std::thread;
 
-use encoderfile_format::ArtifactKind;
-use encoderfile_format::onnx::{self, Dimension, ElementType, TensorInfo};
+use encoderfile_format::onnx::{self, ElementType};
+use encoderfile_format::{ArtifactKind, Limits, ModelInput, Signature};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, SessionInputValue};
 use ort::value::{Tensor, TensorElementType, ValueType};
 
-use crate::batch::{Batch, Limits};
+use crate::batch::Batch;
 use crate::cli;
 use crate::error::{Error, OnnxRuntimeError};
 use crate::executable::Executable;
 use crate::library;
 use crate::mapping::{self, Skeleton};
 use crate::task::Task;
-use crate::tokenization::LENGTH_LIMIT;
 
 /// More threads than this rarely make one batch faster, but each costs time to start.
 const MOST_THREADS: usize = 16;
@@ -25,26 +24,10 @@ const MOST_THREADS: usize = 16;
 pub(crate) struct Model {
     session: ort::session::Session,
     run_options: RunOptions<HasSelectedOutputs>,
-    inputs: Vec<Input>,
+    inputs: Vec<(ModelInput, ElementType)>,
     output: String,
     pub(crate) limits: Limits,
     pub(crate) task: Task,
-}
-
-/// An input of the graph.
-struct Input {
-    name: String,
-    meaning: Meaning,
-    element_type: ElementType,
-}
-
-/// What an input is to be fed with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Meaning {
-    InputIds,
-    AttentionMask,
-    TokenTypeIds,
-    PositionIds,
 }
 
 /// What the model gives: `[rows, …]`, all as 32-bit numbers.
@@ -77,8 +60,9 @@ impl Model {
         if let Some(other) = others.next() {
             return Err(executable.content_error(kind, format!("its tensors are in another file, `{other}`")));
         }
-        let (inputs, limits) = inputs(&graph.inputs)?;
-        let (task, output) = Task::new(executable, &graph.outputs)?;
+        let Signature { inputs, limits, output, output_kind, .. } =
+            Signature::of(&graph, executable.manifest().model_type).map_err(Error::Graph)?;
+        let task = Task::new(executable, output_kind)?;
 
         let verify =
             || executable.file().check(kind).map_err(|source| executable.artifact_error(kind, source));
@@ -110,14 +94,14 @@ impl Model {
         let failed = |error: ort::Error| Error::Run(error.into());
         let shape = [batch.rows.len(), batch.length];
         let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(self.inputs.len());
-        for input in &self.inputs {
-            let values = match input.meaning {
-                Meaning::InputIds => &batch.input_ids,
-                Meaning::AttentionMask => &batch.attention_mask,
-                Meaning::TokenTypeIds => &batch.token_type_ids,
-                Meaning::PositionIds => &batch.position_ids,
+        for &(input, element_type) in &self.inputs {
+            let values = match input {
+                ModelInput::InputIds => &batch.input_ids,
+                ModelInput::AttentionMask => &batch.attention_mask,
+                ModelInput::TokenTypeIds => &batch.token_type_ids,
+                ModelInput::PositionIds => &batch.position_ids,
             };
-            inputs.push((&input.name, tensor(input.element_type, shape, values).map_err(failed)?));
+            inputs.push((input.name(), tensor(element_type, shape, values).map_err(failed)?));
         }
         let outputs = self.session.run_with_options(inputs, &self.run_options).map_err(failed)?;
         let name = self.output.clone();
@@ -223,64 +207,6 @@ fn session(
     Ok(builder.commit_from_memory(model)?)
 }
 
-/// Finds out what each input is to be fed with, by its name.
-fn inputs(declared: &[TensorInfo]) -> Result<(Vec<Input>, Limits), Error> {
-    let mut inputs = Vec::with_capacity(declared.len());
-    let mut limits = Limits::default();
-    for info in declared {
-        let meaning = match info.name.as_str() {
-            "input_ids" => Meaning::InputIds,
-            "attention_mask" => Meaning::AttentionMask,
-            "token_type_ids" => Meaning::TokenTypeIds,
-            "position_ids" => Meaning::PositionIds,
-            _ => {
-                return Err(Error::ModelInput { input: info.to_string() });
-            }
-        };
-        let Some(element_type @ (ElementType::Int64 | ElementType::Int32 | ElementType::Float)) =
-            info.element_type
-        else {
-            return Err(Error::ModelInput { input: info.to_string() });
-        };
-        match info.shape.as_deref() {
-            None => {}
-            Some([rows, columns]) => {
-                if let Some(size) = fixed(rows) {
-                    if size != 1 {
-                        return Err(Error::ModelBatch { input: info.to_string() });
-                    }
-                    limits.texts = Some(size);
-                }
-                limits.length = fixed(columns).or(limits.length);
-            }
-            Some(_) => {
-                return Err(Error::ModelInput { input: info.to_string() });
-            }
-        }
-        inputs.push(Input { name: info.name.clone(), meaning, element_type });
-    }
-    let has = |meaning| inputs.iter().any(|input| input.meaning == meaning);
-    if !has(Meaning::InputIds) {
-        let found = declared.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        return Err(Error::NoTokenInput { found });
-    }
-    if !has(Meaning::AttentionMask) {
-        // It could not tell tokens from padding, so no text may be padded for another one's sake.
-        limits.texts = Some(1);
-    }
-    if limits.length.is_some_and(|length| length > LENGTH_LIMIT) {
-        return Err(Error::ModelInput { input: declared[0].to_string() });
-    }
-    Ok((inputs, limits))
-}
-
-fn fixed(dimension: &Dimension) -> Option<usize> {
-    match dimension {
-        Dimension::Fixed(size) => Some(usize::try_from(*size).unwrap_or(usize::MAX)),
-        Dimension::Named(_) => None,
-    }
-}
-
 fn tensor(
     element_type: ElementType,
     shape: [usize; 2],
@@ -289,7 +215,7 @@ fn tensor(
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
-        reason = "token ids are below 2^31, and floats are only asked for as masks"
+        reason = "token ids are below 2^31, and those of real vocabularies below 2^24, which floats hold exactly"
     )]
     Ok(match element_type {
         ElementType::Int32 => {
@@ -307,59 +233,6 @@ fn tensor(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn info(name: &str, element_type: ElementType, shape: &[u64]) -> TensorInfo {
-        let dimension = |&size: &u64| match size {
-            0 => Dimension::Named("any".to_owned()),
-            size => Dimension::Fixed(size),
-        };
-        let shape = Some(shape.iter().map(dimension).collect());
-        TensorInfo { name: name.to_owned(), element_type: Some(element_type), shape }
-    }
-
-    #[test]
-    fn inputs_are_known_by_name_whatever_their_order() {
-        let declared = [
-            info("attention_mask", ElementType::Int64, &[0, 0]),
-            info("input_ids", ElementType::Int32, &[0, 0]),
-        ];
-        let (inputs, limits) = inputs(&declared).unwrap();
-        assert!(inputs[0].meaning == Meaning::AttentionMask && inputs[1].meaning == Meaning::InputIds);
-        assert_eq!((limits.length, limits.texts), (None, None));
-    }
-
-    #[test]
-    fn declared_shapes_limit_a_batch() {
-        let (_, limits) = inputs(&[info("input_ids", ElementType::Int64, &[1, 128])]).unwrap();
-        assert_eq!((limits.length, limits.texts), (Some(128), Some(1)));
-        let (_, limits) = inputs(&[info("input_ids", ElementType::Int64, &[0, 0])]).unwrap();
-        assert_eq!(limits.texts, Some(1), "no mask, no padding");
-    }
-
-    #[test]
-    fn inputs_that_no_text_gives_are_refused() {
-        let ids = || info("input_ids", ElementType::Int64, &[0, 0]);
-        let refused = |other: TensorInfo| inputs(&[ids(), other]).err().unwrap();
-        assert!(matches!(
-            refused(info("pixel_values", ElementType::Float, &[0, 0])),
-            Error::ModelInput { .. }
-        ));
-        assert!(matches!(
-            refused(info("attention_mask", ElementType::Bool, &[0, 0])),
-            Error::ModelInput { .. }
-        ));
-        assert!(matches!(
-            refused(info("attention_mask", ElementType::Int64, &[0])),
-            Error::ModelInput { .. }
-        ));
-        assert!(matches!(
-            refused(info("attention_mask", ElementType::Int64, &[4, 0])),
-            Error::ModelBatch { .. }
-        ));
-        assert!(matches!(inputs(&[]).err().unwrap(), Error::NoTokenInput { .. }));
-        let huge = info("input_ids", ElementType::Int64, &[0, u64::MAX]);
-        assert!(matches!(inputs(&[huge]).err().unwrap(), Error::ModelInput { .. }));
-    }
 
     #[test]
     fn an_output_of_another_shape_is_refused() {

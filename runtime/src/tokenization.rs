@@ -1,14 +1,11 @@
 //! From texts to tokens.
 
-use encoderfile_format::{ArtifactKind, TokenizerArtifact};
+use encoderfile_format::{ArtifactKind, LENGTH_LIMIT, TokenizerArtifact};
 use tokenizers::{Encoding, PaddingParams, PaddingStrategy, PostProcessor, TruncationParams};
 
 use crate::error::Error;
 use crate::executable::Executable;
 use crate::input::Text;
-
-/// No model takes more tokens at once; a larger number in a file is damage, and would only take memory.
-pub(crate) const LENGTH_LIMIT: usize = 1 << 20;
 
 /// The model's tokenizer with its padding and truncation.
 pub(crate) struct Tokenizer {

@@ -16,6 +16,8 @@ pub enum ElementType {
     Float,
     /// 16-bit floating point.
     Float16,
+    /// 16-bit floating point with the exponent of 32-bit, "brain" floating point.
+    BFloat16,
     /// 64-bit floating point.
     Double,
     /// 32-bit integer.
@@ -40,6 +42,7 @@ impl ElementType {
             9 => Self::Bool,
             10 => Self::Float16,
             11 => Self::Double,
+            16 => Self::BFloat16,
             other => Self::Other(other),
         }
     }
@@ -50,6 +53,7 @@ impl fmt::Display for ElementType {
         f.pad(match self {
             Self::Float => "float32",
             Self::Float16 => "float16",
+            Self::BFloat16 => "bfloat16",
             Self::Double => "float64",
             Self::Int32 => "int32",
             Self::Int64 => "int64",
@@ -360,4 +364,16 @@ fn entry(bytes: &[u8], range: Range<usize>) -> Result<(String, String), OnnxErro
         }
     }
     Ok((key, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn element_types_have_the_numbers_of_the_specification() {
+        let name = |number| ElementType::from_number(number).to_string();
+        assert_eq!([1, 10, 11, 16].map(name), ["float32", "float16", "float64", "bfloat16"]);
+        assert_eq!([6, 7, 8, 9, 17].map(name), ["int32", "int64", "string", "bool", "data type 17"]);
+    }
 }

@@ -106,6 +106,26 @@ pub(crate) fn assemble_with(model: &str, change: impl FnOnce(&mut Payload)) -> A
     Assembled { directory, path }
 }
 
+/// A model with a number below 128 wherever it has a dimension of that name, at the same length.
+pub(crate) fn fix_dimension(model: &[u8], name: &str, size: u8) -> Vec<u8> {
+    // `dim_param`, field 2, becomes `dim_value`, field 1, given as often as it takes to fill the place: the last one counts.
+    let named = [&[0x12, u8::try_from(name.len()).unwrap()], name.as_bytes()].concat();
+    let mut fixed = [0x08, size].repeat(named.len() / 2);
+    if named.len() % 2 == 1 {
+        // A number may be written with a byte more than it needs.
+        fixed.pop();
+        fixed.extend([size | 0x80, 0x00]);
+    }
+    let mut model = model.to_vec();
+    let mut found = 0;
+    while let Some(position) = model.windows(named.len()).position(|window| window == named) {
+        model[position..position + named.len()].copy_from_slice(&fixed);
+        found += 1;
+    }
+    assert_ne!(found, 0, "no dimension `{name}`");
+    model
+}
+
 /// Replaces the bytes of an artifact.
 pub(crate) fn replace(payload: &mut Payload, kind: ArtifactKind, bytes: Vec<u8>) {
     payload.artifacts.retain(|(other, _)| *other != kind);

@@ -81,15 +81,12 @@ fn a_task_of_images_is_refused() {
 #[test]
 fn outputs_that_do_not_fit_the_task_are_shown() {
     let file = assemble_with("sequence_classification", |payload| payload.model_type = ModelType::Embedding);
-    let output = run(file.command().args(["infer", "text"]));
-    let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        stderr.starts_with(
-            "error: the model's outputs do not fit its task `embedding`: expected `last_hidden_state` [batch, tokens, …]\n  \
-             found: logits float32["
-        ),
-        "{stderr}"
+    assert_fails(
+        &run(file.command().args(["infer", "text"])),
+        1,
+        "error: the model does not fit its task\n  \
+         embedding needs an output [batch, sequence, hidden], but the graph gives: logits float32[batch_size, 3]\n\
+         hint: build it anew from a model exported for this task, or name the model's task with `--model-type`\n",
     );
 }
 

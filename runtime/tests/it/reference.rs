@@ -1,11 +1,15 @@
 //! The same numbers as Python's onnxruntime, for every task, whatever the batch.
 
+use std::fs;
 use std::process::Stdio;
 
 use encoderfile_format::{ArtifactKind, PoolingMode, SentencePooling};
 use serde_json::{Map, Value, json};
 
-use crate::assemble::{assemble, assemble_with, assert_close, reference, results, run, run_with_input, text};
+use crate::assemble::{
+    assemble, assemble_with, assert_close, assert_fails, fix_dimension, model_folder, reference, replace,
+    results, run, run_with_input, text,
+};
 
 /// A reference result in the shape that the runtime prints.
 fn expected(result: &Value) -> Value {
@@ -96,6 +100,35 @@ fn a_model_without_token_type_ids() {
 #[test]
 fn inputs_in_another_order() {
     check("reordered_inputs");
+}
+
+/// Graphs exported for one text, or for texts of one length: texts are fed one by one, and padded to that length.
+#[test]
+fn graphs_with_fixed_dimensions() {
+    let model = fs::read(model_folder("sentence_embedding").join("model.onnx")).unwrap();
+    let reference = reference("sentence_embedding");
+    let with = |model: Vec<u8>| {
+        assemble_with("sentence_embedding", |payload| replace(payload, ArtifactKind::Weights, model))
+    };
+    for model in [
+        fix_dimension(&model, "batch_size", 1),
+        fix_dimension(&model, "sequence_length", 32),
+        fix_dimension(&fix_dimension(&model, "batch_size", 1), "sequence_length", 32),
+    ] {
+        let output = run(with(model).command().args(["infer", "--"]).args(&reference.inputs));
+        let results = results(&output);
+        assert_eq!(results.len(), reference.results.len());
+        for (found, result) in results.iter().zip(&reference.results) {
+            assert_close(found, &expected(result));
+        }
+    }
+    assert_fails(
+        &run(with(fix_dimension(&model, "batch_size", 4)).command().args(["infer", "text"])),
+        1,
+        "error: the model does not fit its task\n  \
+         the graph's input `input_ids int64[4, sequence_length]` takes exactly 4 texts at once, where only 1 or any number will do\n\
+         hint: build it anew from a model exported for any number of texts and tokens\n",
+    );
 }
 
 /// Each mode, computed here from the token vectors of the same model, special tokens included.
