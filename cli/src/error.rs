@@ -117,10 +117,7 @@ impl Error {
                 ModelError::Onnx(_) => {
                     "is the file complete? Compare its size and sha256 with its publisher's"
                 }
-                ModelError::Task(TaskError::NoOutput { .. }) => {
-                    "export the model for this task, or name the task that it answers with `--model-type`"
-                }
-                ModelError::Task(_) => return None,
+                ModelError::Task(ref error) => error.hint(),
                 ModelError::ExternalData { .. } => {
                     "save the model in one file, which works up to 2 GB: `onnx.save(onnx.load(IN), OUT)`"
                 }

@@ -177,6 +177,28 @@ pub enum TaskError {
     },
 }
 
+impl TaskError {
+    /// What the owner of the model can do about it.
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::NoOutput { .. } => {
+                "export the model for this task, or name the task that it answers with `--model-type`"
+            }
+            Self::AmbiguousOutput { .. } => {
+                "export the model with the exporters' usual names for its outputs"
+            }
+            Self::BatchSize { .. } | Self::InputLength { .. } => {
+                "export the model for any number of texts and tokens"
+            }
+            Self::UnsupportedTask { .. } => "only the tasks of text encoders are supported",
+            Self::UnknownInput { .. }
+            | Self::InputType { .. }
+            | Self::NoInputIds { .. }
+            | Self::OutputType { .. } => "export it as a text encoder, as Hugging Face's exporters do",
+        }
+    }
+}
+
 impl Signature {
     /// Finds out how a task uses a model's graph. Inputs are bound by name, whatever their order. The output is the one
     /// with the exporters' usual name, else the only one of the right rank.

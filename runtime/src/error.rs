@@ -118,16 +118,7 @@ impl Error {
             Self::Stamp => "copy the file again or build it anew",
             Self::OwnFile(_) => "the file must be readable, and /proc must be mounted on Linux",
             Self::Transform => "build the file without `transform`, or run it with encoderfile 0.7",
-            Self::Graph(TaskError::NoOutput { .. }) => {
-                "build it anew from a model exported for this task, or name the model's task with `--model-type`"
-            }
-            Self::Graph(TaskError::AmbiguousOutput { .. }) => {
-                "build it anew from a model whose outputs have the exporters' names"
-            }
-            Self::Graph(TaskError::BatchSize { .. } | TaskError::InputLength { .. }) => {
-                "build it anew from a model exported for any number of texts and tokens"
-            }
-            Self::Graph(_) => "build it anew from a text encoder as Hugging Face's exporters write it",
+            Self::Graph(error) => error.hint(),
             Self::EmptyText { place: Place::Argument(_) } => "leave it out",
             Self::EmptyText { .. } => "leave empty lines out",
             Self::NotUtf8 { .. } => "convert it, for example with `iconv -t UTF-8`",

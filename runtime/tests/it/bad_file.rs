@@ -86,7 +86,7 @@ fn outputs_that_do_not_fit_the_task_are_shown() {
         1,
         "error: the model does not fit its task\n  \
          embedding needs an output [batch, sequence, hidden], but the graph gives: logits float32[batch_size, 3]\n\
-         hint: build it anew from a model exported for this task, or name the model's task with `--model-type`\n",
+         hint: export the model for this task, or name the task that it answers with `--model-type`\n",
     );
 }
 

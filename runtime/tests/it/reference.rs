@@ -127,7 +127,7 @@ fn graphs_with_fixed_dimensions() {
         1,
         "error: the model does not fit its task\n  \
          the graph's input `input_ids int64[4, sequence_length]` takes exactly 4 texts at once, where only 1 or any number will do\n\
-         hint: build it anew from a model exported for any number of texts and tokens\n",
+         hint: export the model for any number of texts and tokens\n",
     );
 }
 
