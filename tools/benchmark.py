@@ -8,7 +8,7 @@ Run tools/quickstart.py first: it builds the programs. Measured at 90 MB and at 
 * build, without its trial run, against `cp` and `sync` of base binary and model to the same disk;
 * cold start, from exec to the printed embedding of one text, with a warm page cache: weights mapped in place against
   the same file with its weights copied;
-* private memory (Private_Dirty + Private_Clean, MB) after the first answer, both ways;
+* private memory (Private_Dirty, MB: pages that are no copy of a file's) after the first answer, both ways;
 * `base fetch` from loopback against curl piped to sha256sum and zstd, where these are installed.
 
 Prints medians and the ratio of medians. Quiet machines give numbers that can be compared.
@@ -49,7 +49,9 @@ def run(*command: str | Path) -> None:
         sys.exit(f"error: {command[0]} failed\n{done.stderr.decode(errors='replace')}")
 
 
-def compare(title: str, runs: int, ours: Callable[[], None], theirs: Callable[[], None], names: tuple[str, str]) -> None:
+def compare(
+    title: str, runs: int, ours: Callable[[], None], theirs: Callable[[], None], names: tuple[str, str]
+) -> None:
     """Runs both in turn, after one run each that is not counted, and prints medians (ms) and their ratio."""
     ours(), theirs()
     pairs = [(seconds(ours), seconds(theirs)) for _ in range(runs)]
@@ -76,7 +78,7 @@ def private_memory(encoderfile: Path, weights: str) -> float:
         process.stdout.readline()
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
         process.stdin.close()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024 / 1e6
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty")) * 1024 / 1e6
 
 
 def measure_model(tool: Path, base: Path, model: Path, runs: int, folder: Path) -> None:
@@ -98,7 +100,9 @@ def measure_model(tool: Path, base: Path, model: Path, runs: int, folder: Path) 
     compare("  cold start", runs, lambda: answer("map"), lambda: answer("copy"), ("mapped", "copied "))
     if Path("/proc/self/smaps_rollup").exists():
         mapped, copied = private_memory(output, "map"), private_memory(output, "copy")
-        print(f"{'  private memory':24} mapped {mapped:8.1f} MB   copied  {copied:8.1f} MB   ratio {mapped / copied:5.2f}")
+        print(
+            f"{'  private memory':24} mapped {mapped:8.1f} MB   copied  {copied:8.1f} MB   ratio {mapped / copied:5.2f}"
+        )
 
 
 def measure_fetch(tool: Path, quickstart: Path, runs: int, folder: Path) -> None:
@@ -115,7 +119,9 @@ def measure_fetch(tool: Path, quickstart: Path, runs: int, folder: Path) -> None
     url = f"{source}/{archive.parent.name}/{archive.name}"
     cache, key = folder / "cache", quickstart / "key" / "encoderfile.pub"
     fetch = [tool, "base", "fetch", "-q", "--source", source, "--trusted-key", key, "--cache-dir", cache]
-    pipe = f"curl -sS {url} | tee >(sha256sum) | zstd -dc > {folder}/fetched.tar && sync {folder}/fetched.tar"
+    pipe = (
+        f"curl -sS {url} | tee >(sha256sum >/dev/null) | zstd -dc > {folder}/fetched.tar && sync {folder}/fetched.tar"
+    )
 
     def fetch_anew() -> None:
         shutil.rmtree(cache, ignore_errors=True)

@@ -32,6 +32,7 @@ import with_requirements
 from with_requirements import REPOSITORY, Environment
 
 WIDTH = 80
+MODEL_NAME = "all-MiniLM-L6-v2"
 # As the model card of sentence-transformers/all-MiniLM-L6-v2 has them: the first six of 384 values.
 PUBLISHED = {
     "This is an example sentence": [0.0676569, 0.0634959, 0.0487131, 0.0793050, 0.0374480, 0.0026528],
@@ -250,15 +251,21 @@ class Quickstart:
             self.run(self.toolchain.executable("encoderfile-release"), "keygen", "--out", self.key_directory)
 
     def make_release(self) -> None:
-        """A signed release for this host, laid out as a published one."""
+        """A signed release for this host, laid out as a published one; made again when what it holds has changed."""
+        names = ("encoderfile-release", "encoderfile", "encoderfile-runtime")
+        tool, command_line, runtime = (self.toolchain.executable(name) for name in names)
+        lock = REPOSITORY / "Cargo.lock"  # the dependencies, whose licences are packed too
+        wanted = digest([tool, command_line, runtime, self.secret_key, lock])
+        stamp = self.releases / "made-from"  # written last
+        if stamp.is_file() and stamp.read_text() == wanted:
+            return
         shutil.rmtree(self.releases, ignore_errors=True)
         release = self.releases / f"v{self.toolchain.version}"
-        tool = self.toolchain.executable("encoderfile-release")
-        command_line, runtime = (self.toolchain.executable(name) for name in ("encoderfile", "encoderfile-runtime"))
         packed = ["--runtime", str(runtime), "--cli", str(command_line), "--out", str(release)]
         self.run(tool, "pack", "--target", self.toolchain.host, *packed)
         self.run(tool, "index", "--version", self.toolchain.version, release)
         self.run(tool, "sign", release, "--key", self.secret_key)
+        stamp.write_text(wanted)
 
     def serve(self) -> http.server.ThreadingHTTPServer:
         """A web server on a free port of the loopback interface; it ends with this process."""
@@ -281,8 +288,8 @@ class Quickstart:
     def make_model(self, python: Environment) -> None:
         """The model folder; made again when what makes it has changed."""
         tools = REPOSITORY / "tools"
-        sources = [tools / name for name in ("minilm.py", "bert_onnx.py", "reference.py", "requirements.txt")]
-        wanted = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+        names = ("minilm.py", "bert_onnx.py", "reference.py", "requirements.txt")
+        wanted = digest([tools / name for name in names])
         stamp = self.model.parent / "made-from"  # written last
         if stamp.is_file() and stamp.read_text() == wanted:
             return
@@ -294,7 +301,8 @@ class Quickstart:
     def build_encoderfile(self) -> None:
         """Model and cached base binary become one file, without a network."""
         command_line = self.toolchain.executable("encoderfile")
-        self.run(command_line, "build", self.model, "-o", self.result, "--no-download", *self.trusting())
+        written = ["--name", MODEL_NAME, "-o", str(self.result)]
+        self.run(command_line, "build", self.model, *written, "--no-download", *self.trusting())
 
     def infer(self) -> list[list[float]]:
         """The file's embeddings of the model card's sentences: 2 x 384 values."""
@@ -303,6 +311,11 @@ class Quickstart:
             return [result["embedding"] for result in json.loads(output)["results"]]
         except (ValueError, KeyError, TypeError) as error:
             raise Failure(f"`infer` printed something else than embeddings: {output[:200]!r}") from error
+
+
+def digest(files: list[Path]) -> str:
+    """A SHA-256 over the files' own."""
+    return hashlib.sha256("".join(hashlib.sha256(path.read_bytes()).hexdigest() for path in files).encode()).hexdigest()
 
 
 def largest_difference(left: list[float], right: list[float]) -> float:
