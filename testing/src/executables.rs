@@ -8,11 +8,8 @@ use std::path::{Path, PathBuf};
 /// the same profile into the same build directory, which costs nothing where `cargo test --workspace` has built them.
 pub fn build_executable(package: &str) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let build = escargot::CargoBuild::new()
-        .package(package)
-        .bin(package)
-        .current_target()
-        .manifest_path(workspace.join("Cargo.toml"));
+    let build =
+        escargot::CargoBuild::new().package(package).bin(package).manifest_path(workspace.join("Cargo.toml"));
     let build = if cfg!(debug_assertions) { build } else { build.release() };
     build.run().expect("the executable builds").path().to_owned()
 }
