@@ -253,16 +253,17 @@ impl Error {
         }
     }
 
-    /// What to do next, for the `hint:` line.
-    pub fn hint(&self) -> Option<String> {
+    /// What to do next, for the `hint:` line. A command in it ends with `options`, such as ` --cache-dir DIR`: what the
+    /// command needs to mean the same cache, keys and source. Empty where the defaults are meant.
+    pub fn hint(&self, options: &str) -> Option<String> {
         let hint = match self {
             Self::UnknownTarget(error) => error.hint(),
             Self::NotCached { target, version, .. } => {
-                format!("fetch it, while there is a network, with `{}`", fetch_command(*target, version))
+                format!("fetch it, while there is a network, with `{}`", fetch_command(*target, version, options))
             }
             Self::Offline { .. } => "run it again without `--offline` and `--no-download`".to_owned(),
             Self::Untrusted { version, cached: true, .. } => {
-                format!("repair the cache with `encoderfile base fetch --runtime-version {version} --force`")
+                format!("repair the cache with `encoderfile base fetch --runtime-version {version}{options}`")
             }
             Self::NoSuchRelease { .. } => {
                 "check the version, and the source that `--source` or ENCODERFILE_BASE_BINARY_BASE_URL names".to_owned()
@@ -285,7 +286,7 @@ impl Error {
             },
             Self::WrongBytes { .. } | Self::WrongLength { .. } => DAMAGED.to_owned(),
             Self::Corrupt { id, .. } => {
-                format!("fetch it again with `{} --force`", fetch_command(id.target, &id.version))
+                format!("fetch it again with `{}`", fetch_command(id.target, &id.version, options))
             }
             Self::Network { .. } | Self::Status { .. } | Self::Incomplete { .. } => {
                 "run the same command again, it continues where it stopped; or use another `--source`".to_owned()
@@ -300,9 +301,10 @@ impl Error {
     }
 }
 
-/// The command that puts a base binary into the cache.
-pub fn fetch_command(target: Target, version: &Version) -> String {
-    format!("encoderfile base fetch --target {target} --runtime-version {version}")
+/// The command that puts a base binary into the cache, and repairs one that is damaged. It ends with `options`, as the
+/// commands of [`Error::hint`] do.
+pub fn fetch_command(target: Target, version: &Version, options: &str) -> String {
+    format!("encoderfile base fetch --target {target} --runtime-version {version}{options}")
 }
 
 fn list_available(targets: &[Target]) -> String {

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use encoderfile_registry::{
     Digest, Error, Floor, Host, Platform, PlatformVersion, Registry, RegistryConfig, TrustedKeys,
+    fetch_command,
 };
 use encoderfile_testing::{Release, SigningKey};
 
@@ -66,9 +67,11 @@ fn offline_and_not_cached_names_the_command() {
     let bench = Bench::new();
     let error = block_on(bench.offline().ensure(LINUX, &VERSION, None, &())).unwrap_err();
     assert_eq!(error.exit_code(), 3);
-    let hint = error.hint().unwrap();
     let command = "encoderfile base fetch --target x86_64-unknown-linux-gnu --runtime-version 0.2.0";
-    assert!(hint.contains(command), "{hint}");
+    let hint = error.hint("").unwrap();
+    assert!(hint.contains(&format!("`{command}`")), "{hint}");
+    let hint = error.hint(" --cache-dir c").unwrap();
+    assert!(hint.contains(&format!("`{command} --cache-dir c`")), "{hint}");
     assert!(!bench.cache().exists(), "looking must not create anything");
     let error = fetch(&bench.offline()).unwrap_err();
     assert_eq!(error.exit_code(), 3);
@@ -119,7 +122,7 @@ fn a_host_below_the_floor_stops_before_the_archive() {
         let host = Host { target: LINUX, platform };
         let error = block_on(registry.ensure(LINUX, &VERSION, Some(&host), &())).unwrap_err();
         assert!(matches!(error, Error::HostTooOld { .. }) && error.exit_code() == 3, "{error}");
-        let message = format!("{error} {}", error.hint().unwrap());
+        let message = format!("{error} {}", error.hint("").unwrap());
         assert!(
             ["glibc 2.17", found, "--base-binary-path"].iter().all(|part| message.contains(part)),
             "{message}"
@@ -165,7 +168,8 @@ fn a_mismatch_found_by_a_build_quarantines_and_the_next_fetch_repairs() {
     let path = base.path.clone();
     let error = base.quarantine(found);
     assert_eq!(error.exit_code(), 4);
-    assert!(error.hint().unwrap().contains("--force"), "{error}");
+    let command = fetch_command(LINUX, &VERSION, " --cache-dir c");
+    assert_eq!(error.hint(" --cache-dir c").unwrap(), format!("fetch it again with `{command}`"));
     assert!(!path.exists());
     assert_eq!(block_on(bench.offline().locate(LINUX, &VERSION, &())).unwrap_err().exit_code(), 3);
     assert!(!bench.fetch_whole().was_cached);

@@ -75,7 +75,7 @@ fn without_any_key_nothing_is_asked_for() {
     let registry = Registry::new(RegistryConfig { trusted_keys: TrustedKeys::none(), ..bench.config() });
     let error = fetch(&registry).unwrap_err();
     assert_eq!(error.exit_code(), 4);
-    assert!(error.hint().unwrap().contains("--trusted-key"), "{error}");
+    assert!(error.hint("").unwrap().contains("--trusted-key"), "{error}");
     assert_eq!(bench.server.requests("").len(), 0);
 }
 
@@ -131,6 +131,8 @@ fn the_cached_index_is_verified_at_every_use() {
                 matches!(error, Error::Untrusted { cached: true, .. }) && error.exit_code() == 4,
                 "{error}"
             );
+            let command = "encoderfile base fetch --runtime-version 0.2.0 --cache-dir c";
+            assert_eq!(error.hint(" --cache-dir c").unwrap(), format!("repair the cache with `{command}`"));
         }
         // Fetching is the repair, and the binary need not come again.
         bench.fetch_whole();
