@@ -14,6 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
+use crate::connection::ConnectionError;
 use crate::error::{Error, Result};
 use crate::source::Location;
 
@@ -62,7 +63,6 @@ pub(crate) async fn open_url(
     if offset > 0 {
         request = request.header(RANGE, format!("bytes={offset}-"));
     }
-    tracing::debug!(%location, offset, "download");
     let response = request.send().await.map_err(|error| network(location, error))?;
     let headers = response.headers();
     let place = match response.status() {
@@ -134,8 +134,8 @@ pub(crate) fn open_file(path: PathBuf, offset: u64) -> Result<Answer, Failure> {
 /// Whether a broken connection may stand the next time.
 pub(crate) fn network(location: &Location, error: reqwest::Error) -> Failure {
     let passing = !error.is_builder() && !error.is_redirect() && !is_about_certificates(&error);
-    // The URL after redirects may hold a signature that is a secret.
-    let error = Box::new(Error::Network { location: location.to_string(), source: error.without_url() });
+    let source = ConnectionError::new(error);
+    let error = Box::new(Error::Network { location: location.to_string(), source });
     if passing { Failure::Passing { error, pause: None } } else { Failure::Final(error) }
 }
 

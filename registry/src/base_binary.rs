@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cache::{Cache, EntryId};
 use crate::digest::Digest;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_reasons};
 use crate::index::TargetEntry;
 use crate::lock::Lock;
 use crate::target::Target;
@@ -52,11 +52,10 @@ impl BaseBinary {
     /// Takes the entry out of use, because its bytes hash to `found`, and gives the error to stop with.
     pub fn quarantine(self, found: Digest) -> Error {
         let id = EntryId { key_id: self.key_id, version: self.version, target: self.target };
-        if let Err(error) = self.cache.quarantine(&id) {
-            // As in a read-only cache. The next use finds the same mismatch.
-            tracing::warn!(%error, "cannot quarantine a corrupt base binary");
-        }
-        Error::Corrupt { id: Box::new(id), path: self.path.into(), expected: self.sha256, found }
+        // It may fail, as in a read-only cache. The next use finds the same mismatch.
+        let quarantine = self.cache.quarantine(&id).map_err(|error| with_reasons(&error));
+        let note = quarantine.err().map(|reason| format!("it stays in the cache: {reason}"));
+        Error::Corrupt { id: Box::new(id), path: self.path.into(), expected: self.sha256, found, note }
     }
 
     fn hash(&self) -> Result<Digest> {

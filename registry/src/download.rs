@@ -195,7 +195,6 @@ impl Downloader {
         // Many clients that failed at one moment should not come back at one moment.
         let backoff = self.config.backoff.saturating_mul(1 << (failures - 1).min(10));
         let delay = asked.unwrap_or_else(|| backoff.mul_f64(0.5 + fastrand::f64() / 2.0).min(LONGEST_PAUSE));
-        tracing::debug!(?error, ?delay, "trying again");
         progress.retrying(&error, delay);
         tokio::time::sleep(delay).await;
         Ok(())

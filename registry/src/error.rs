@@ -7,6 +7,7 @@ use std::time::Duration;
 use semver::Version;
 
 use crate::cache::EntryId;
+use crate::connection::ConnectionError;
 use crate::digest::Digest;
 use crate::host::Platform;
 use crate::index::Floor;
@@ -50,12 +51,22 @@ pub enum Error {
         version: Version,
     },
     /// The source has no such release.
-    #[error("no release {version} at {location}")]
+    #[error("no release {version} at `{location}`")]
     NoSuchRelease {
         /// What was asked for.
         version: Version,
         /// Where it was looked for.
         location: String,
+    },
+    /// The source itself is not there.
+    #[error("cannot look for release {version}: source `{location}` {problem}")]
+    NoSuchSource {
+        /// What was asked for.
+        version: Version,
+        /// The source.
+        location: String,
+        /// What is wrong with it, to follow its name.
+        problem: &'static str,
     },
     /// The release has nothing for this target.
     #[error("release {version} has no base binary for `{target}`{}", list_available(.available))]
@@ -68,7 +79,7 @@ pub enum Error {
         available: Vec<Target>,
     },
     /// The release lists a file that the source does not have.
-    #[error("release {version} lists a file that is not at {location}")]
+    #[error("release {version} lists a file that is not at `{location}`")]
     NoSuchFile {
         /// The release.
         version: Version,
@@ -104,7 +115,7 @@ pub enum Error {
         source: Box<TrustError>,
     },
     /// A download with other bytes than the signed index promises.
-    #[error("{location} is not the file that was signed\n  expected: sha256 {expected}\n  found:    sha256 {found}{}", show_note(.note.as_ref()))]
+    #[error("`{location}` is not the file that was signed\n  expected: sha256 {expected}\n  found:    sha256 {found}{}", show_note(.note.as_ref()))]
     WrongBytes {
         /// Where the file came from.
         location: String,
@@ -116,7 +127,7 @@ pub enum Error {
         note: Option<String>,
     },
     /// A download that is longer or shorter than the signed index promises.
-    #[error("{location} is not the file that was signed\n  expected: {expected} bytes\n  found:    {found}{}", show_note(.note.as_ref()))]
+    #[error("`{location}` is not the file that was signed\n  expected: {expected} bytes\n  found:    {found}{}", show_note(.note.as_ref()))]
     WrongLength {
         /// Where the file came from.
         location: String,
@@ -139,8 +150,8 @@ pub enum Error {
     },
     /// A cached base binary that was changed since it was installed.
     #[error(
-        "cached base binary for `{}` {} does not match its signed index\n  file:     {}\n  expected: sha256 {expected}\n  found:    sha256 {found}",
-        .id.target, .id.version, .path.display()
+        "cached base binary for `{}` {} does not match its signed index\n  file:     {}\n  expected: sha256 {expected}\n  found:    sha256 {found}{}",
+        .id.target, .id.version, .path.display(), show_note(.note.as_ref())
     )]
     Corrupt {
         /// What it is.
@@ -151,19 +162,21 @@ pub enum Error {
         expected: Digest,
         /// The digest of the file.
         found: Digest,
+        /// Why it could not be taken out of use.
+        note: Option<String>,
     },
 
     /// No connection, or one that broke.
-    #[error("cannot download {location}")]
+    #[error("cannot download `{location}`: {source}")]
     Network {
         /// What was asked for.
         location: String,
         /// Why not.
         #[source]
-        source: reqwest::Error,
+        source: ConnectionError,
     },
     /// An answer other than success.
-    #[error("cannot download {location}: the server answered {status}{detail}")]
+    #[error("cannot download `{location}`: the server answered {status}{detail}")]
     Status {
         /// What was asked for.
         location: String,
@@ -173,7 +186,7 @@ pub enum Error {
         detail: String,
     },
     /// The connection closed before the file was complete.
-    #[error("cannot download {location}: the connection closed after {received} of {expected} bytes")]
+    #[error("cannot download `{location}`: the connection closed after {received} of {expected} bytes")]
     Incomplete {
         /// What was asked for.
         location: String,
@@ -184,7 +197,7 @@ pub enum Error {
     },
 
     /// Another process holds the lock for too long.
-    #[error("gave up after {} s waiting for {} to release {}", .waited.as_secs(), show_holder(*.holder), .path.display())]
+    #[error("gave up after {} s waiting for {} to release `{}`", .waited.as_secs(), show_holder(*.holder), .path.display())]
     LockTimeout {
         /// The lock file.
         path: PathBuf,
@@ -195,7 +208,7 @@ pub enum Error {
     },
 
     /// The file system refused.
-    #[error("cannot {action} {}", .path.display())]
+    #[error("cannot {action} `{}`", .path.display())]
     Io {
         /// What was tried, to be followed by the path.
         action: &'static str,
@@ -206,7 +219,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The disk has no room for the download and the unpacked binary.
-    #[error("not enough space in {}\n  needed:    {needed} bytes\n  available: {available} bytes", .path.display())]
+    #[error("not enough space in `{}`\n  needed:    {needed} bytes\n  available: {available} bytes", .path.display())]
     NoSpace {
         /// The cache.
         path: PathBuf,
@@ -240,6 +253,7 @@ impl Error {
             | Self::NotCached { .. }
             | Self::Offline { .. }
             | Self::NoSuchRelease { .. }
+            | Self::NoSuchSource { .. }
             | Self::NoSuchTarget { .. }
             | Self::NoSuchFile { .. }
             | Self::HostTooOld { .. } => 3,
@@ -268,6 +282,9 @@ impl Error {
             Self::NoSuchRelease { .. } => {
                 "check the version, and the source that `--source` or ENCODERFILE_BASE_BINARY_BASE_URL names".to_owned()
             }
+            Self::NoSuchSource { .. } => "check the directory that `--source` or ENCODERFILE_BASE_BINARY_BASE_URL names; \
+                 the address of a server begins with `https://`"
+                .to_owned(),
             Self::NoSuchFile { .. } => {
                 "the release may still be being uploaded or mirrored; try again later or use another `--source`".to_owned()
             }
@@ -289,7 +306,7 @@ impl Error {
                 format!("fetch it again with `{}`", fetch_command(id.target, &id.version, options))
             }
             Self::Network { .. } | Self::Status { .. } | Self::Incomplete { .. } => {
-                "run the same command again, it continues where it stopped; or use another `--source`".to_owned()
+                "run the same command again, which continues an archive that has begun; or use another `--source`".to_owned()
             }
             Self::LockTimeout { .. } => "try again when the other process is done, or raise `--lock-timeout`".to_owned(),
             Self::NoSpace { .. } => "make room, or name another directory with `--cache-dir`".to_owned(),
@@ -305,6 +322,18 @@ impl Error {
 /// commands of [`Error::hint`] do.
 pub fn fetch_command(target: Target, version: &Version, options: &str) -> String {
     format!("encoderfile base fetch --target {target} --runtime-version {version}{options}")
+}
+
+/// An error and the reasons below it, a line for each.
+pub(crate) fn with_reasons(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut next = std::error::Error::source(error);
+    while let Some(reason) = next {
+        text.push_str("\n  cause: ");
+        text.push_str(&reason.to_string());
+        next = reason.source();
+    }
+    text
 }
 
 fn list_available(targets: &[Target]) -> String {
@@ -329,4 +358,31 @@ fn show_note(note: Option<&String>) -> String {
 
 fn show_holder(holder: Option<u32>) -> String {
     holder.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_messages_stand_in_backticks() {
+        let (path, location, version) =
+            (PathBuf::from("/a b"), || "/a b".to_owned(), || Version::new(0, 2, 0));
+        let digest = Digest::of(b"");
+        let status = reqwest::StatusCode::BAD_GATEWAY;
+        for error in [
+            Error::NoSuchRelease { version: version(), location: location() },
+            Error::NoSuchSource { version: version(), location: location(), problem: "does not exist" },
+            Error::NoSuchFile { version: version(), location: location() },
+            Error::WrongBytes { location: location(), expected: digest, found: digest, note: None },
+            Error::WrongLength { location: location(), expected: 1, found: "more".to_owned(), note: None },
+            Error::Status { location: location(), status, detail: String::new() },
+            Error::Incomplete { location: location(), received: 1, expected: 2 },
+            Error::LockTimeout { path: path.clone(), holder: None, waited: Duration::ZERO },
+            Error::io("read", &path)(io::Error::other("damaged")),
+            Error::NoSpace { path: path.clone(), needed: 2, available: 1 },
+        ] {
+            assert!(error.to_string().contains("`/a b`"), "{error}");
+        }
+    }
 }

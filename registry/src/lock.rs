@@ -41,6 +41,16 @@ impl Lock {
         timeout: Option<Duration>,
         progress: &dyn Progress,
     ) -> Result<Self> {
+        Self::acquire_by(try_lock, path, mode, timeout, progress).await
+    }
+
+    async fn acquire_by(
+        try_lock: impl Fn(&File, Mode) -> std::result::Result<(), TryLockError>,
+        path: &Path,
+        mode: Mode,
+        timeout: Option<Duration>,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let Some(mut file) = open(path, mode)? else {
             return Ok(Self { file: None, mode });
         };
@@ -52,7 +62,7 @@ impl Lock {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => {
-                    tracing::warn!(path = %path.display(), %error, "the file system has no locks, going on without");
+                    progress.warning(&format!("cannot lock `{}`, going on without: {error}", path.display()));
                     return Ok(Self { file: None, mode });
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
@@ -144,4 +154,35 @@ fn write_holder(file: &mut File, text: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
     file.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Warnings(Mutex<Vec<String>>);
+
+    impl Progress for Warnings {
+        fn warning(&self, message: &str) {
+            self.0.lock().unwrap().push(message.to_owned());
+        }
+    }
+
+    #[test]
+    fn a_file_system_without_locks_is_warned_of() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.lock");
+        let unsupported = rustix::io::Errno::NOLCK.raw_os_error();
+        let refuse = |_: &File, _| Err(TryLockError::Error(io::Error::from_raw_os_error(unsupported)));
+        let warnings = Warnings::default();
+        let acquire = Lock::acquire_by(refuse, &path, Mode::Exclusive, None, &warnings);
+        let lock = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(acquire).unwrap();
+        assert!(!lock.is_real());
+        let warnings = warnings.0.into_inner().unwrap();
+        let expected = format!("cannot lock `{}`, going on without: ", path.display());
+        assert!(matches!(&warnings[..], [warning] if warning.starts_with(&expected)), "{warnings:?}");
+    }
 }

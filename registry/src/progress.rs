@@ -21,9 +21,14 @@ pub trait Progress: Send + Sync {
         let _ = position;
     }
 
-    /// The download failed and is tried again after `delay`.
+    /// The download failed, for the reason that `error` displays, and is tried again after `delay`.
     fn retrying(&self, error: &Error, delay: Duration) {
         let _ = (error, delay);
+    }
+
+    /// Something is not as it should be, but the fetch goes on. The message is lower case and may have several lines.
+    fn warning(&self, message: &str) {
+        let _ = message;
     }
 
     /// The download is complete and its hash is right; unpacking begins.

@@ -11,7 +11,7 @@ use crate::cache::{Cache, EntryId};
 use crate::config::RegistryConfig;
 use crate::digest::Digest;
 use crate::download::Downloader;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, with_reasons};
 use crate::host::Host;
 use crate::index::{BinaryFile, INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX, TargetEntry};
 use crate::install;
@@ -142,7 +142,8 @@ impl Registry {
                 }
                 Err(Error::NotCached { .. } | Error::NoSuchTarget { .. }) if !self.config.offline => {}
                 Err(error @ (Error::Corrupt { .. } | Error::Untrusted { .. })) if !self.config.offline => {
-                    tracing::warn!(%error, "the cache is damaged, fetching again");
+                    progress
+                        .warning(&format!("the cache is damaged, fetching again: {}", with_reasons(&error)));
                 }
                 Err(error) => return Err(error),
             }
@@ -265,6 +266,10 @@ impl Registry {
             let (version, location) = (version.clone(), at.to_string());
             let source = Box::new(TrustError::NoKeys);
             return Err(Error::Untrusted { version, location, cached: false, note: None, source });
+        }
+        if let Some(problem) = self.config.source.problem() {
+            let location = self.config.source.to_string();
+            return Err(Error::NoSuchSource { version: version.clone(), location, problem });
         }
         let missing = |location: String| Error::NoSuchRelease { version: version.clone(), location };
         let index = self.downloader.small(&at, MAX_INDEX_SIZE, progress).await?;

@@ -1,7 +1,7 @@
 //! Where releases come from. A source is never trusted: it only has to have the right bytes.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use semver::Version;
 use url::{Host, Url};
@@ -138,6 +138,17 @@ impl Source {
                 Location::Url { url: join(base, [&*tag, file]), allow_http: *allow_http }
             }
             Self::Directory { path } => Location::Path(release_directory(path, &tag).join(file)),
+        }
+    }
+
+    /// Why nothing at all can be here, where that shows without looking for a file.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let Self::Directory { path } = self else { return None };
+        match std::fs::metadata(path) {
+            Ok(metadata) if !metadata.is_dir() => Some("is not a directory"),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Some("does not exist"),
+            // Another failure is told, with its reason, by what reads a file there.
+            _ => None,
         }
     }
 }

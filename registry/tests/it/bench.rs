@@ -189,6 +189,10 @@ impl Progress for Diary {
         self.note(format!("retrying: {error}"));
     }
 
+    fn warning(&self, message: &str) {
+        self.note(format!("warning: {message}"));
+    }
+
     fn downloaded(&self) {
         self.note("downloaded".to_owned());
     }

@@ -55,7 +55,10 @@ fn a_stalled_connection_is_given_up_and_continued() {
     bench.server.misbehave(&archive(), Fault::StallAfter(70_000), 1);
     let mut impatient = bench.config();
     impatient.network.idle_timeout = Duration::from_millis(300);
-    block_on(Registry::new(impatient).fetch(LINUX, &VERSION, false, &())).unwrap();
+    let diary = Diary::default();
+    block_on(Registry::new(impatient).fetch(LINUX, &VERSION, false, &diary)).unwrap();
+    let retries: Vec<_> = diary.lines().into_iter().filter(|line| line.starts_with("retrying: ")).collect();
+    assert!(matches!(&retries[..], [line] if line.ends_with("`: operation timed out")), "{retries:?}");
     assert!(bench.fetch_whole().was_cached);
     assert_eq!(ranges(&bench), [None, Some("bytes=70000-".to_owned())]);
 }
@@ -174,7 +177,16 @@ fn nobody_there_is_a_network_error() {
     let diary = Diary::default();
     let error = block_on(registry.fetch(LINUX, &VERSION, false, &diary)).unwrap_err();
     assert!(matches!(error, Error::Network { .. }) && error.exit_code() == 5, "{error}");
-    assert_eq!(diary.lines().len(), 2, "{:?}", diary.lines());
+    // One reason, the innermost, which is also all that a warning about a new try has.
+    let reason = std::error::Error::source(&error).unwrap();
+    assert!(reason.source().is_none(), "{:?}", reason.source());
+    assert!(reason.to_string().starts_with("Connection refused"), "{reason}");
+    let message = format!("cannot download `http://{address}/v0.2.0/base-index.json`: {reason}");
+    assert_eq!(error.to_string(), message);
+    assert_eq!(diary.lines(), vec![format!("retrying: {message}"); 2]);
+    // True for the index as well, nothing of which is kept.
+    let hint = error.hint("").unwrap();
+    assert!(hint.contains("an archive that has begun"), "{hint}");
 }
 
 #[test]

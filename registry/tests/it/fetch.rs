@@ -113,6 +113,29 @@ fn missing_releases_targets_and_files_are_three_different_errors() {
 }
 
 #[test]
+fn a_source_that_is_not_there_is_not_taken_for_one_without_the_release() {
+    let bench = Bench::new();
+    let file = bench.directory.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for (path, problem) in
+        [(bench.directory.path().join("absent"), "does not exist"), (file, "is not a directory")]
+    {
+        let registry = Registry::new(config(&bench.cache(), path.to_str().unwrap(), bench.keys()));
+        let error = fetch(&registry).unwrap_err();
+        assert!(matches!(error, Error::NoSuchSource { .. }) && error.exit_code() == 3, "{error}");
+        let message = format!("cannot look for release 0.2.0: source `{}` {problem}", path.display());
+        assert_eq!(error.to_string(), message);
+        assert!(error.hint("").unwrap().contains("`--source`"));
+    }
+    // A directory that is there, without the release.
+    let registry =
+        Registry::new(config(&bench.cache(), bench.directory.path().to_str().unwrap(), bench.keys()));
+    let error = fetch(&registry).unwrap_err();
+    let location = bench.directory.path().join("v0.2.0/base-index.json");
+    assert_eq!(error.to_string(), format!("no release 0.2.0 at `{}`", location.display()));
+}
+
+#[test]
 fn a_host_below_the_floor_stops_before_the_archive() {
     let bench = Bench::new();
     let registry = bench.registry();
@@ -173,6 +196,19 @@ fn a_mismatch_found_by_a_build_quarantines_and_the_next_fetch_repairs() {
     assert!(!path.exists());
     assert_eq!(block_on(bench.offline().locate(LINUX, &VERSION, &())).unwrap_err().exit_code(), 3);
     assert!(!bench.fetch_whole().was_cached);
+}
+
+#[test]
+fn a_mismatch_that_cannot_be_quarantined_says_so() {
+    let bench = Bench::new();
+    let base = bench.fetch_whole().base;
+    let receipt = base.path.with_file_name("receipt.json");
+    fs::remove_file(&receipt).unwrap();
+    fs::create_dir(&receipt).unwrap();
+    let error = base.quarantine(Digest::of(b"other bytes"));
+    assert_eq!(error.exit_code(), 4);
+    let note = format!("\n  note: it stays in the cache: cannot remove `{}`\n  cause: ", receipt.display());
+    assert!(error.to_string().contains(&note), "{error}");
 }
 
 #[test]

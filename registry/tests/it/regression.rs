@@ -12,7 +12,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use encoderfile_registry::Error;
 use encoderfile_testing::{Fault, archive_name, compress};
 
-use crate::bench::{ARM, Bench, LINUX, VERSION, block_on, files, flip_a_byte};
+use crate::bench::{ARM, Bench, Diary, LINUX, VERSION, block_on, files, flip_a_byte};
 use crate::concurrency::limited_process;
 
 fn archive() -> String {
@@ -214,6 +214,36 @@ fn cached_bytes_are_not_trusted() {
         assert_eq!(located.verify().unwrap_err().exit_code(), 4);
         assert!(!bench.fetch_whole().was_cached);
     }
+}
+
+/// A repair that nobody hears of: what damaged the cache once may do it again.
+#[test]
+fn silent_repair() {
+    let bench = Bench::new();
+    bench.fetch_whole();
+    let told = || {
+        let diary = Diary::default();
+        block_on(bench.registry().fetch(LINUX, &VERSION, false, &diary)).unwrap();
+        diary.lines().into_iter().filter(|line| line.starts_with("warning: ")).collect::<Vec<_>>()
+    };
+    assert_eq!(told(), Vec::<String>::new());
+
+    flip_a_byte(&bench.binary());
+    let lines = told();
+    assert!(
+        matches!(&lines[..], [line] if line.starts_with("warning: the cache is damaged, fetching again: cached")
+            && line.contains(bench.binary().to_str().unwrap())),
+        "{lines:?}"
+    );
+    assert_eq!(told(), Vec::<String>::new());
+
+    let index = bench.binary().parent().unwrap().with_file_name("base-index.json");
+    flip_a_byte(&index);
+    let lines = told();
+    assert!(
+        matches!(&lines[..], [line] if line.contains(index.to_str().unwrap()) && line.contains("\n  cause: ")),
+        "{lines:?}"
+    );
 }
 
 /// A cached binary that is a link to something else is not what was installed.
