@@ -432,6 +432,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\ninterrupted; run it again to go on", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # whoever read the output has seen enough; nothing is left to be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Failure as failure:
         if console is not None and console.failed:
             lines = console.step_log().rstrip().split("\n")[-LOG_LINES_SHOWN:]
