@@ -1,7 +1,6 @@
-//! What can go wrong, how it is told, and which exit code it has.
+//! What can go wrong, which exit code it has, and what to do then.
 
-use std::error::Error as _;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -25,15 +24,17 @@ pub(crate) enum Error {
     NoText,
     #[error("this is a base binary of Encoderfile, version {}: no model is appended to it", env!("CARGO_PKG_VERSION"))]
     NoModel,
+    #[error("`{}`: the end of this file is missing or damaged", path.display())]
+    NoEnd { path: PathBuf },
     #[error("the stamp of this base binary is damaged")]
     Stamp,
     #[error("cannot open the running executable")]
     OwnFile(#[source] io::Error),
-    #[error("{}: not a usable encoderfile", path.display())]
+    #[error("`{}` cannot be read as an encoderfile", path.display())]
     File { path: PathBuf, source: Box<encoderfile_format::Error> },
-    #[error("{}: cannot read its {kind}", path.display())]
+    #[error("`{}`: cannot read its {kind}", path.display())]
     Artifact { path: PathBuf, kind: ArtifactKind, source: Box<encoderfile_format::Error> },
-    #[error("{}: its {kind} cannot be used", path.display())]
+    #[error("`{}`: its {kind} cannot be used", path.display())]
     Content { path: PathBuf, kind: ArtifactKind, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("a model of the task `{0}` cannot be run by this version")]
     Task(ModelType),
@@ -57,7 +58,7 @@ pub(crate) enum Error {
     #[error("{place}: the model's output is {value}, not a number that JSON can hold")]
     NotFinite { place: Place, value: f32 },
 
-    #[error("cannot open {}", path.display())]
+    #[error("cannot open `{}`", path.display())]
     InputOpen { path: PathBuf, source: io::Error },
     #[error("{place}: cannot read")]
     InputRead { place: Place, source: io::Error },
@@ -101,12 +102,13 @@ impl Error {
             Self::NoCommand { .. } | Self::NoText => 2,
             Self::NoModel => 3,
             Self::File { source, .. } | Self::Artifact { source, .. } if is_damage(source) => 4,
-            Self::Stamp => 4,
+            Self::NoEnd { .. } | Self::Stamp => 4,
             _ => 1,
         })
     }
 
-    fn hint(&self) -> Option<&'static str> {
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NoText => {
                 "give texts as arguments, `--input FILE` with one a line, or pipe lines in; see `infer --help`"
@@ -115,7 +117,7 @@ impl Error {
             Self::File { source, .. } | Self::Artifact { source, .. } if is_damage(source) => {
                 "`encoderfile verify FILE` shows what is damaged; copy the file again or build it anew"
             }
-            Self::Stamp => "copy the file again or build it anew",
+            Self::NoEnd { .. } | Self::Stamp => "copy it again, or build it anew",
             Self::OwnFile(_) => "the file must be readable, and /proc must be mounted on Linux",
             Self::Transform => "build the file without `transform`, or run it with encoderfile 0.7",
             Self::Graph(error) => error.hint(),
@@ -125,24 +127,6 @@ impl Error {
             Self::TextTooLong { .. } => "split the text, or raise the limit with `--max-text-bytes`",
             _ => return None,
         })
-    }
-
-    /// Writes the error as people read it: what, why (one cause a line, indented), what to do.
-    pub(crate) fn report(&self, to: &mut dyn Write) -> io::Result<()> {
-        writeln!(to, "error: {self}")?;
-        let mut source = self.source();
-        while let Some(cause) = source {
-            writeln!(to, "  {}", cause.to_string().trim().replace('\n', "\n  "))?;
-            source = cause.source();
-        }
-        if let Self::NoCommand { usage, name, .. } = self {
-            writeln!(to, "\n{usage}\n")?;
-            return writeln!(to, "For example: {name} infer \"some text\"\nMore: {name} --help");
-        }
-        match self.hint() {
-            Some(hint) => writeln!(to, "hint: {hint}"),
-            None => Ok(()),
-        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use encoderfile_format::{ArtifactKind, Encoderfile, Manifest, ModelType};
 
 use crate::error::Error;
+use crate::image;
 
 /// The running file, open, with its manifest read.
 pub(crate) struct Executable {
@@ -26,7 +27,11 @@ impl Executable {
         let identity = identity(&file.metadata().map_err(Error::OwnFile)?);
         match Encoderfile::open(file) {
             Ok(file) => Ok(Self { path, file, identity }),
-            Err(encoderfile_format::Error::NoPayload) => Err(Error::NoModel),
+            // Without a footer it is a base binary, if it ends where the base binary does.
+            Err(encoderfile_format::Error::NoPayload) => match File::open(opened) {
+                Ok(file) if image::is_followed(&file) => Err(Error::NoEnd { path }),
+                _ => Err(Error::NoModel),
+            },
             Err(source) => Err(Error::File { path, source: Box::new(source) }),
         }
     }

@@ -1,6 +1,6 @@
 //! The command `infer`: texts in, results out.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::{mem, thread};
 
 use crate::answer::{Answer, Writer};
@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::executable::Executable;
 use crate::input::{Place, Texts};
 use crate::session::Model;
+use crate::terminal;
 use crate::tokenization::{Tokenizer, Tokens};
 
 /// More warnings than this say nothing new.
@@ -95,8 +96,7 @@ impl Truncations {
         self.number += 1;
         if self.number <= MOST_WARNINGS {
             let limit = tokens.encoding.len();
-            // A warning that nobody can read is no reason to stop.
-            let _ = writeln!(io::stderr(), "warning: {place}: {whole} tokens, truncated to {limit}");
+            terminal::warning(format_args!("{place}: {whole} tokens, truncated to {limit}"));
         }
     }
 
@@ -104,7 +104,7 @@ impl Truncations {
         let more = self.number.saturating_sub(MOST_WARNINGS);
         if more > 0 {
             let texts = if more == 1 { "text was" } else { "texts were" };
-            let _ = writeln!(io::stderr(), "warning: {more} more {texts} truncated");
+            terminal::warning(format_args!("{more} more {texts} truncated"));
         }
     }
 }

@@ -81,7 +81,7 @@ fn load_from_private_file(library: &[u8]) -> Loaded {
     drop(file);
     let written = encoderfile_format::Digest::of(&std::fs::read(&path)?);
     if written != encoderfile_format::Digest::of(library) {
-        return Err(format!("{} changed while it was written", path.display()).into());
+        return Err(format!("`{}` changed while it was written", path.display()).into());
     }
     Ok(ort::init_from(&path)?)
 }

@@ -3,13 +3,14 @@
 //! What happens in `infer`, in the order of the modules: [`executable`] opens the running file, [`library`] loads the embedded
 //! ONNX Runtime, [`mapping`] points it at the weights, [`session`] makes a session of it; [`input`] reads texts,
 //! [`tokenization`] and [`batch`] turn them into tensors, [`task`] turns the model's output into the results that [`answer`]
-//! writes.
+//! writes. What goes wrong, see [`error`], is shown by [`terminal`].
 
 mod answer;
 mod batch;
 mod cli;
 mod error;
 mod executable;
+mod image;
 mod infer;
 mod input;
 mod library;
@@ -19,6 +20,7 @@ mod session;
 mod softmax;
 mod stamp;
 mod task;
+mod terminal;
 mod tokenization;
 
 use std::io::{self, Write};
@@ -30,14 +32,15 @@ use clap::{CommandFactory, Parser};
 use crate::cli::{Arguments, Command};
 use crate::error::Error;
 use crate::executable::Executable;
+use crate::terminal::Printable;
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| cli::with_tip(error, &own_name()).exit());
+    match run(arguments) {
         // Whoever reads the output has read enough.
         Ok(()) | Err(Error::ReaderGone) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to report to where standard error is closed.
-            let _ = error.report(&mut io::stderr().lock());
+            terminal::error(&error);
             error.exit_code()
         }
     }
@@ -52,10 +55,15 @@ fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
         Some(Command::Infer(options)) => infer::infer(&executable, &options),
         None => {
-            let name = std::env::args_os().next().unwrap_or_default();
-            let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = own_name();
             let usage = Arguments::command().bin_name(&name).render_usage().to_string();
             Err(Error::NoCommand { model: executable.description(), usage, name })
         }
     }
+}
+
+/// The file name that this program was called by.
+fn own_name() -> String {
+    let path = std::env::args_os().next().unwrap_or_default();
+    Printable(&Path::new(&path).file_name().unwrap_or_default().to_string_lossy()).to_string()
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use encoderfile_format::{ArtifactKind, Content, Encoderfile, ModelType};
 
 use crate::assemble::{
-    Assembled, assemble, assemble_with, assert_fails, model_folder, replace, run, text, writing,
+    Assembled, assemble, assemble_with, assert_fails, base_binary, model_folder, replace, run, text, writing,
 };
 
 /// Changes one byte of an artifact, counted from its start.
@@ -35,7 +35,8 @@ fn a_damaged_small_artifact_is_found_at_every_start() {
         let output = run(file.command().args(["infer", "text"]));
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(4), "{stderr}");
-        let start = format!("error: {}: cannot read its {kind}\n  {kind} (bytes ", file.path.display());
+        let start =
+            format!("error: `{}`: cannot read its {kind}\n  cause: {kind} (bytes ", file.path.display());
         assert!(stderr.starts_with(&start), "{stderr}");
         assert!(stderr.ends_with(
             "hint: `encoderfile verify FILE` shows what is damaged; copy the file again or build it anew\n"
@@ -84,7 +85,7 @@ fn outputs_that_do_not_fit_the_task_are_shown() {
     assert_fails(
         &run(file.command().args(["infer", "text"])),
         1,
-        "error: the model does not fit its task\n  \
+        "error: the model does not fit its task\n  cause: \
          embedding needs an output [batch, sequence, hidden], but the graph gives: logits float32[batch_size, 3]\n\
          hint: export the model for this task, or name the task that it answers with `--model-type`\n",
     );
@@ -108,19 +109,55 @@ fn content_that_is_not_what_it_should_be_is_an_error() {
         let output = run(file.command().args(["infer", "text"]));
         let stderr = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
-        let start = format!("error: {}: its {kind} cannot be used\n  ", file.path.display());
+        let start = format!("error: `{}`: its {kind} cannot be used\n  cause: ", file.path.display());
         assert!(stderr.starts_with(&start), "{stderr}");
     }
 }
 
-/// A file that was cut, or has bytes behind it, has no footer: it is a base binary then, and says so.
+/// A file that was cut, or has bytes behind it, has no footer, but it is more than a base binary.
 #[test]
-fn a_cut_file_is_not_run() {
+fn a_file_without_its_end_is_damaged() {
     let file = assemble("embedding");
+    let expected = format!(
+        "error: `{}`: the end of this file is missing or damaged\nhint: copy it again, or build it anew\n",
+        file.path.display()
+    );
     let length = fs::metadata(&file.path).unwrap().len();
-    writing(|| OpenOptions::new().write(true).open(&file.path).unwrap().set_len(length - 1).unwrap());
+    let base = fs::metadata(base_binary()).unwrap().len();
+    for length in [length + 5, length - 5, length - 1000, base + 1] {
+        writing(|| OpenOptions::new().write(true).open(&file.path).unwrap().set_len(length).unwrap());
+        for arguments in [&["infer", "text"][..], &[]] {
+            assert_fails(&run(file.command().args(arguments)), 4, &expected);
+        }
+    }
+    writing(|| OpenOptions::new().write(true).open(&file.path).unwrap().set_len(base).unwrap());
+    assert_eq!(run(file.command().args(["infer", "text"])).status.code(), Some(3));
+}
+
+/// Names of a stranger's model, which a terminal would obey.
+#[test]
+fn control_characters_of_names_are_escaped() {
+    const NAME: &str = "\u{1b}[31mred\u{9b}2J\r\nhint: obey";
+    const ESCAPED: &str = r"\u{1b}[31mred\u{9b}2J\r\nhint: obey";
+    let file = assemble_with("embedding", |payload| payload.name = NAME.to_owned());
+    let output = run(&mut file.command());
+    let stderr = text(&output.stderr);
+    assert!(stderr.starts_with(&format!("error: `{ESCAPED} 1.0 (embedding)` needs a command\n")), "{stderr}");
+
+    // A graph whose output has such a name, of the same length.
+    let mut model = fs::read(model_folder("sequence_classification").join("model.onnx")).unwrap();
+    let positions: Vec<_> =
+        (0..model.len() - 6).filter(|&position| model[position..].starts_with(b"logits")).collect();
+    for position in positions {
+        model[position..position + 6].copy_from_slice(b"\x1b[31m\x07");
+    }
+    let file = assemble_with("sequence_classification", |payload| {
+        payload.model_type = ModelType::Embedding;
+        replace(payload, ArtifactKind::Weights, model);
+    });
     let output = run(file.command().args(["infer", "text"]));
-    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(r"\u{1b}[31m\u{7} float32[batch_size, 3]"), "{stderr}");
 }
 
 /// Every byte of footer and manifest, flipped: an answer or an error, never a signal.

@@ -66,12 +66,12 @@ fn a_file_that_cannot_be_read_is_named() {
     assert_fails(
         &run(file.command().args(["infer", "--input", "/nonexistent/lines"])),
         1,
-        "error: cannot open /nonexistent/lines\n  No such file or directory (os error 2)\n",
+        "error: cannot open `/nonexistent/lines`\n  cause: No such file or directory (os error 2)\n",
     );
     assert_fails(
         &run(file.command().args(["infer", "--input", "/"])),
         1,
-        "error: cannot open /\n  is a directory\n",
+        "error: cannot open `/`\n  cause: is a directory\n",
     );
 }
 

@@ -73,6 +73,39 @@ fn help_describes_the_results() {
 }
 
 #[test]
+fn numbers_are_bounded() {
+    let file = assemble("embedding");
+    for (option, value, reason) in [
+        ("--threads", "257", "it must be at most 256"),
+        ("--threads", "0", "it must be at least 1"),
+        ("--batch-size", "1025", "it must be at most 1024"),
+        ("--batch-size", "0", "it must be at least 1"),
+        ("--max-text-bytes", "0", "it must be at least 1"),
+    ] {
+        let output = run(file.command().args(["infer", option, value, "x"]));
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.starts_with(&format!("error: invalid value '{value}' for '{option} <")), "{stderr}");
+        assert!(stderr.contains(&format!(">': {reason}\n")), "{stderr}");
+    }
+}
+
+#[test]
+fn a_text_without_a_command_gets_a_tip() {
+    assert_fails(
+        &run(assemble("embedding").command().arg("hello")),
+        2,
+        "error: unrecognized subcommand 'hello'\n\
+         \n  \
+         tip: to run the model on a text: model.encoderfile infer \"hello\"\n\
+         \n\
+         Usage: model.encoderfile [COMMAND]\n\
+         \n\
+         For more information, try '--help'.\n",
+    );
+}
+
+#[test]
 fn wrong_usage_is_refused_before_anything_is_loaded() {
     let file = assemble("embedding");
     for arguments in [

@@ -125,7 +125,7 @@ fn graphs_with_fixed_dimensions() {
     assert_fails(
         &run(with(fix_dimension(&model, "batch_size", 4)).command().args(["infer", "text"])),
         1,
-        "error: the model does not fit its task\n  \
+        "error: the model does not fit its task\n  cause: \
          the graph's input `input_ids int64[4, sequence_length]` takes exactly 4 texts at once, where only 1 or any number will do\n\
          hint: export the model for any number of texts and tokens\n",
     );

@@ -133,7 +133,7 @@ fn a_full_disk_is_an_error() {
     let output = run(Command::new("sh").args(["-c", script]).arg(&file.path));
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        text(&output.stderr).starts_with("error: cannot write to standard output\n  No space left"),
+        text(&output.stderr).starts_with("error: cannot write to standard output\n  cause: No space left"),
         "{output:?}"
     );
 }
