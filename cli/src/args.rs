@@ -88,6 +88,10 @@ pub(crate) struct Global {
     #[arg(value_delimiter = ',')]
     pub(crate) trusted_keys: Vec<String>,
 
+    /// Longest wait for another process that installs the same base binary [default: 600]
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(crate) lock_timeout: Option<u64>,
+
     /// Say less: only errors and results
     #[arg(long, short, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -167,7 +171,7 @@ pub(crate) struct Build {
     pub(crate) base_binary_path: Option<PathBuf>,
 
     /// Version of the base binary [default: this program's]
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = version)]
     pub(crate) runtime_version: Option<Version>,
 
     /// Do not run the new file once before it takes its name
@@ -177,6 +181,10 @@ pub(crate) struct Build {
     /// Print what was built as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn version(text: &str) -> Result<Version, String> {
+    text.parse().map_err(|_| "expected a version such as 0.1.0".to_owned())
 }
 
 /// The tasks that can be built, by the names that encoderfile.yml has for them.
@@ -233,7 +241,7 @@ pub(crate) struct Extract {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Base {
-    /// List the base binaries that are cached, and those that can be fetched
+    /// List base binaries: those that are cached, and those of this version that are not
     List(BaseList),
     /// Download base binaries into the cache
     Fetch(BaseFetch),
@@ -271,7 +279,7 @@ pub(crate) struct BaseFetch {
     #[arg(long)]
     pub(crate) all: bool,
     /// Version of the release [default: this program's]
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = version)]
     pub(crate) runtime_version: Option<Version>,
     /// Download again what is cached
     #[arg(long)]
@@ -287,6 +295,6 @@ pub(crate) struct BasePath {
     #[arg(long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
     /// Version of the base binary [default: this program's]
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", value_parser = version)]
     pub(crate) runtime_version: Option<Version>,
 }

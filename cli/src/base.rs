@@ -2,7 +2,8 @@
 
 use std::env;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
+use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
 use directories::ProjectDirs;
@@ -23,6 +24,8 @@ pub(crate) struct Bases {
     registry: Registry,
     runtime: Runtime,
     terminal: Terminal,
+    /// The flags that make another command see the same cache, source and keys.
+    flags: String,
 }
 
 impl Bases {
@@ -35,13 +38,22 @@ impl Bases {
         terminal.detail("Source", &source);
         let mut config = RegistryConfig::new(cache_dir(global)?, source, trusted_keys);
         config.offline = global.no_download;
+        if let Some(seconds) = global.lock_timeout {
+            config.lock_timeout = Some(Duration::from_secs(seconds));
+        }
         terminal.detail("Cache", config.cache_dir.display());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        Ok(Self { registry: Registry::new(config), runtime: runtime.map_err(Error::Runtime)?, terminal })
+        let runtime = runtime.map_err(Error::Runtime)?;
+        Ok(Self { registry: Registry::new(config), runtime, terminal, flags: flags(global) })
     }
 
     fn wait<T>(&self, future: impl Future<Output = encoderfile_registry::Result<T>>) -> Result<T, Error> {
-        self.runtime.block_on(future).map_err(Error::from)
+        self.runtime.block_on(future).map_err(|error| self.error(error))
+    }
+
+    /// What stops the program, with the flags that its hint has to repeat.
+    fn error(&self, error: encoderfile_registry::Error) -> Error {
+        Error::Registry { error: Box::new(error), flags: self.flags.clone() }
     }
 
     /// The base binary for a build: cached, or downloaded now. Its bytes are for the build to check.
@@ -55,14 +67,26 @@ impl Bases {
     /// Takes a base binary out of use that turned out to have other bytes.
     pub(crate) fn quarantine(&self, base: BaseBinary, found: Digest) -> Error {
         self.terminal.detail("Quarantine", base.path.display());
-        base.quarantine(found).into()
+        self.error(base.quarantine(found))
     }
+}
+
+/// The flags, or what stood in the environment or the build file for them, as a shell takes them.
+fn flags(global: &args::Global) -> String {
+    let cache_dir = global.cache_dir.iter().map(|path| ("--cache-dir", path.display().to_string()));
+    let source = global.source.iter().map(|source| ("--source", source.clone()));
+    let keys = global.trusted_keys.iter().map(|key| ("--trusted-key", key.clone()));
+    let words = cache_dir.chain(source).chain(keys);
+    let words: Vec<_> =
+        words.map(|(flag, value)| [" ", flag, " ", &shell_words::quote(&value)].concat()).collect();
+    words.concat()
 }
 
 /// The cache's root: as given, or the platform's.
 fn cache_dir(global: &args::Global) -> Result<PathBuf, Error> {
     if let Some(path) = &global.cache_dir {
-        return Ok(path.clone());
+        // Paths that are printed are for scripts, which may run elsewhere.
+        return path::absolute(path).map_err(|source| Error::Open { path: path.clone(), source });
     }
     let folders = ProjectDirs::from("", "", "encoderfile").ok_or(Error::NoCacheFolder)?;
     Ok(folders.cache_dir().to_owned())
@@ -89,11 +113,8 @@ pub(crate) fn default_version() -> Version {
     env!("CARGO_PKG_VERSION").parse().expect("a package's version is a semantic version")
 }
 
-/// The targets that were named, each once; this machine's where none was.
-pub(crate) fn targets(names: &[String]) -> Result<Vec<Target>, Error> {
-    if names.is_empty() {
-        return Ok(vec![Target::host()?]);
-    }
+/// The targets that were named, each once.
+pub(crate) fn parse_targets(names: &[String]) -> Result<Vec<Target>, Error> {
     let mut targets = Vec::with_capacity(names.len());
     for name in names {
         let target = name.parse::<Target>()?;
@@ -205,8 +226,10 @@ fn fetch(arguments: &args::BaseFetch, bases: &Bases) -> Result<(), Error> {
     let targets = if arguments.all {
         let index = bases.wait(bases.registry.index(&version, &()))?.index;
         index.targets.into_keys().collect()
+    } else if arguments.targets.is_empty() {
+        vec![Target::host()?]
     } else {
-        targets(&arguments.targets)?
+        parse_targets(&arguments.targets)?
     };
     let lines = Lines::new(bases.terminal);
     let downloads = targets.iter().map(|&target| {
@@ -220,7 +243,17 @@ fn fetch(arguments: &args::BaseFetch, bases: &Bases) -> Result<(), Error> {
         }
     });
     let results = bases.runtime.block_on(futures_util::future::join_all(downloads));
-    let fetched = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let (mut fetched, mut failures) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(base) => fetched.push(base),
+            Err(error) => failures.push(bases.error(error)),
+        }
+    }
+    if let Some(last) = failures.pop() {
+        failures.iter().for_each(terminal::error);
+        return Err(last);
+    }
     if !arguments.json {
         return Ok(());
     }
@@ -254,6 +287,6 @@ fn path(arguments: &args::BasePath, bases: &Bases) -> Result<(), Error> {
         None => Target::host()?,
     };
     let version = arguments.runtime_version.clone().unwrap_or_else(default_version);
-    let base = bases.wait(bases.registry.locate(target, &version, &()))?.verify()?;
+    let base = bases.wait(async { bases.registry.locate(target, &version, &()).await?.verify() })?;
     terminal::result(base.path.display())
 }

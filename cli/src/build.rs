@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use encoderfile_format::{
-    ArtifactKind, Base, Content, Digest, Draft, ModelType, Payload, SentencePooling, Signature, Tool,
+    ArtifactKind, Base, Content, Digest, Draft, ModelType, Payload, SentencePooling, Signature, Stamp, Tool,
     WriteError, inspect_base, onnx, write,
 };
-use encoderfile_registry::{ObjectFormat, Target};
+use encoderfile_registry::{BaseBinary, Target};
 use semver::Version;
 use serde::Serialize;
 
 use crate::args;
 use crate::base::{self, Bases};
 use crate::build_file::BuildFile;
-use crate::error::{Error, ModelError};
-use crate::inspect::{open, pooling_text};
+use crate::error::{Error, LooksLike, ModelError};
+use crate::files::open;
+use crate::inspect::pooling_text;
 use crate::model_folder::ModelFolder;
 use crate::terminal::{self, Terminal, size};
 use crate::tokenizer;
@@ -50,6 +51,7 @@ struct Plan {
     version: String,
     model_type: Option<ModelType>,
     output: Option<PathBuf>,
+    /// As they were named. Empty: this machine's, or that of the base binary given.
     targets: Vec<Target>,
     base_binary_path: Option<PathBuf>,
     runtime_version: Version,
@@ -64,20 +66,29 @@ pub(crate) fn run(
     let plan = plan(arguments, global)?;
     let folder = ModelFolder::read(&plan.folder)?;
     let name = plan.name.clone().unwrap_or_else(|| folder.name());
+    check_name(&name)?;
     let payload = payload(folder, &plan, &name, terminal)?;
-    let mut reports = Vec::with_capacity(plan.targets.len());
-    for &target in &plan.targets {
-        let output = output_path(&plan, &name, target);
-        let report = if let Some(path) = &plan.base_binary_path {
-            build_on_path(path, target, &payload, &output, &plan, terminal)?
-        } else {
-            // Only here are keys, source and cache needed.
-            let bases = Bases::open(global, terminal)?;
-            build_on_release(&bases, target, &payload, &output, &plan, terminal)?
-        };
-        reports.push(report);
-    }
+    let job = Job { plan: &plan, name: &name, payload: &payload, terminal };
+    let reports = if let Some(path) = &plan.base_binary_path {
+        vec![job.build_on_path(path)?]
+    } else {
+        let bases = Bases::open(global, terminal)?;
+        let targets = if plan.targets.is_empty() { vec![Target::host()?] } else { plan.targets.clone() };
+        // All of them first: what cannot be had should not leave half of the files built.
+        let found = targets.iter().map(|&target| bases.ensure(target, &plan.runtime_version));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        let built = found.into_iter().map(|base| job.build_on_release(&bases, base));
+        built.collect::<Result<Vec<_>, _>>()?
+    };
     if arguments.json { terminal::json(&reports) } else { Ok(()) }
+}
+
+/// A name is shown on terminals, and is the file's name unless another is given.
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.trim().is_empty() || name.chars().any(char::is_control) {
+        return Err(Error::Name { name: name.to_owned() });
+    }
+    Ok(())
 }
 
 fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Error> {
@@ -100,7 +111,7 @@ fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Erro
             .unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
         model_type: arguments.model_type.or(file.model_type),
         output: arguments.output.clone().or(file.output_path),
-        targets: base::targets(&targets)?,
+        targets: base::parse_targets(&targets)?,
         base_binary_path: arguments.base_binary_path.clone().or(file.base_binary_path),
         runtime_version: arguments.runtime_version.clone().unwrap_or_else(base::default_version),
         check: !arguments.no_check,
@@ -159,7 +170,8 @@ fn check_graph(folder: &ModelFolder, model_type: ModelType) -> Result<(), Error>
     // process would be stopped by a signal, as with any mapped file; nothing has been written by then.
     let map = unsafe { memmap2::Mmap::map(&folder.weights) };
     let bytes = map.map_err(|source| Error::Open { path: path.clone(), source })?;
-    let model = onnx::Model::parse(&bytes).map_err(|source| model_error(ModelError::Onnx(source)))?;
+    let not_onnx = |source| model_error(ModelError::Onnx { source, looks_like: looks_like(&bytes) });
+    let model = onnx::Model::parse(&bytes).map_err(not_onnx)?;
     if let Some(external) = model.external_files().first() {
         return Err(model_error(ModelError::ExternalData { file: (*external).to_owned() }));
     }
@@ -176,115 +188,116 @@ fn check_graph(folder: &ModelFolder, model_type: ModelType) -> Result<(), Error>
     }
 }
 
-/// `{name}.encoderfile`, with the target in the name where there are several.
-fn output_path(plan: &Plan, name: &str, target: Target) -> PathBuf {
-    let output = plan.output.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.encoderfile")));
-    if plan.targets.len() == 1 {
-        return output;
+/// What is often found in place of a model.
+fn looks_like(bytes: &[u8]) -> Option<LooksLike> {
+    let start = bytes[..bytes.len().min(512)].trim_ascii_start();
+    if start.starts_with(b"version https://git-lfs.github.com/") {
+        Some(LooksLike::GitLfsPointer)
+    } else if start.starts_with(b"<") {
+        Some(LooksLike::WebPage)
+    } else if bytes.is_empty() {
+        Some(LooksLike::Nothing)
+    } else {
+        None
     }
-    let stem = output.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = output.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
-    output.with_file_name(format!("{stem}-{target}{}", extension.unwrap_or_default()))
 }
 
-/// Builds on a base binary that the user gave: not cached, not downloaded, still checked.
-fn build_on_path(
-    path: &Path,
-    target: Target,
-    payload: &Payload,
-    output: &Path,
-    plan: &Plan,
+/// What is appended to each base binary.
+struct Job<'a> {
+    plan: &'a Plan,
+    name: &'a str,
+    payload: &'a Payload,
     terminal: Terminal,
-) -> Result<Report, Error> {
-    let file = open(path)?;
-    let facts = inspect_base(&file).map_err(|source| Error::BaseBinary { path: path.to_owned(), source })?;
-    if facts.stamp.target != target.triple() {
-        let (path, found) = (path.to_owned(), facts.stamp.target);
-        return Err(Error::BaseTarget { path, found, wanted: target });
-    }
-    terminal.status("Base", format_args!("{target} {} ({})", facts.stamp.version, path.display()));
-    let base = Base {
-        path,
-        file: &file,
-        target: facts.stamp.target,
-        version: facts.stamp.version,
-        key_id: None,
-        expected: None,
-    };
-    let start = Instant::now();
-    let draft = write(&base, payload, output)?;
-    finish(draft, target, output, start, plan, terminal)
 }
 
-/// Builds on a base binary of a signed release, which is hashed while it is copied.
-fn build_on_release(
-    bases: &Bases,
-    target: Target,
-    payload: &Payload,
-    output: &Path,
-    plan: &Plan,
-    terminal: Terminal,
-) -> Result<Report, Error> {
-    let found = bases.ensure(target, &plan.runtime_version)?;
-    terminal.status("Base", format_args!("{target} {} (signed by {})", found.version, found.key_id));
-    let file = open(&found.path)?;
-    let base = Base {
-        path: &found.path,
-        file: &file,
-        target: target.triple().to_owned(),
-        version: found.version.to_string(),
-        key_id: Some(found.key_id.to_string()),
-        expected: Some(Digest::from(*found.sha256.as_bytes())),
-    };
-    let start = Instant::now();
-    let draft = write(&base, payload, output);
-    if let Err(WriteError::BaseDigest { found: digest, .. }) = draft {
-        return Err(bases.quarantine(found, encoderfile_registry::Digest::from(*digest.as_bytes())));
+impl Job<'_> {
+    /// `{name}.encoderfile`, with the target in the name where there are several.
+    fn output(&self, target: &str) -> PathBuf {
+        // A name such as `sentence-transformers/all-MiniLM-L6-v2` is no path.
+        let default = || PathBuf::from(format!("{}.encoderfile", self.name.replace('/', "-")));
+        let output = self.plan.output.clone().unwrap_or_else(default);
+        if self.plan.targets.len() < 2 {
+            return output;
+        }
+        let stem = output.file_stem().unwrap_or_default().to_string_lossy();
+        let extension = output.extension().map(|extension| format!(".{}", extension.to_string_lossy()));
+        output.with_file_name(format!("{stem}-{target}{}", extension.unwrap_or_default()))
     }
-    let draft = draft?;
-    finish(draft, target, output, start, plan, terminal)
-}
 
-/// Runs the new file where this machine can, and gives it its name.
-fn finish(
-    draft: Draft,
-    target: Target,
-    output: &Path,
-    start: Instant,
-    plan: &Plan,
-    terminal: Terminal,
-) -> Result<Report, Error> {
-    let encoderfile = draft.open()?;
-    let written = start.elapsed();
-    let mut check_milliseconds = None;
-    if plan.check && Target::host().is_ok_and(|host| host == target) {
-        let elapsed =
-            trial::run(draft.path()).map_err(|source| Error::Trial { output: output.to_owned(), source })?;
-        terminal.status("Check", format_args!("it answers, {} ms from start to answer", elapsed.as_millis()));
-        check_milliseconds = Some(elapsed.as_millis());
-    } else if plan.check {
-        terminal.detail("Check", "not run: it is built for another machine");
+    /// Builds on a base binary that the user gave: not cached, not downloaded, still checked.
+    fn build_on_path(&self, path: &Path) -> Result<Report, Error> {
+        let file = open(path)?;
+        let facts =
+            inspect_base(&file).map_err(|source| Error::BaseBinary { path: path.to_owned(), source })?;
+        let Stamp { target, version, .. } = facts.stamp;
+        if let Some(&wanted) = self.plan.targets.iter().find(|wanted| wanted.triple() != target) {
+            return Err(Error::BaseTarget { path: path.to_owned(), found: target, wanted });
+        }
+        self.terminal.status("Base", format_args!("{target} {version} ({})", path.display()));
+        let base = Base { path, file: &file, target, version, key_id: None, expected: None };
+        let (start, output) = (Instant::now(), self.output(&base.target));
+        let draft = write(&base, self.payload, &output)?;
+        self.finish(draft, &output, start)
     }
-    if target.object_format() == ObjectFormat::MachO {
-        terminal.warning(
-            "the file is not signed, and macOS runs only signed files: sign it there, `codesign -s - FILE`",
-        );
+
+    /// Builds on a base binary of a signed release, which is hashed while it is copied.
+    fn build_on_release(&self, bases: &Bases, found: BaseBinary) -> Result<Report, Error> {
+        let message = format_args!("{} {} (signed by {})", found.target, found.version, found.key_id);
+        self.terminal.status("Base", message);
+        let file = open(&found.path)?;
+        let base = Base {
+            path: &found.path,
+            file: &file,
+            target: found.target.triple().to_owned(),
+            version: found.version.to_string(),
+            key_id: Some(found.key_id.to_string()),
+            expected: Some(Digest::from(*found.sha256.as_bytes())),
+        };
+        let (start, output) = (Instant::now(), self.output(&base.target));
+        let draft = write(&base, self.payload, &output);
+        if let Err(WriteError::BaseDigest { found: digest, .. }) = draft {
+            return Err(bases.quarantine(found, encoderfile_registry::Digest::from(*digest.as_bytes())));
+        }
+        self.finish(draft?, &output, start)
     }
-    let manifest = encoderfile.manifest();
-    let base = manifest.base.as_ref().expect("the writer records the base binary");
-    let weights = encoderfile.artifact(ArtifactKind::Weights).map_err(WriteError::ReadBack)?;
-    let report = Report {
-        path: output.to_owned(),
-        target: target.triple().to_owned(),
-        length: encoderfile.length(),
-        base: BaseReport { version: base.version.clone(), sha256: base.sha256, key_id: base.key_id.clone() },
-        weights_sha256: weights.sha256,
-        check_milliseconds,
-    };
-    draft.persist()?;
-    terminal.status(
-        "Built",
-        format_args!("{} ({}) in {:.2} s", output.display(), size(report.length), written.as_secs_f64()),
-    );
-    Ok(report)
+
+    /// Runs the new file where this machine can, and gives it its name.
+    fn finish(&self, draft: Draft, output: &Path, start: Instant) -> Result<Report, Error> {
+        let encoderfile = draft.open()?;
+        let written = start.elapsed();
+        let base = encoderfile.manifest().base.as_ref().expect("the writer records the base binary");
+        let mut check_milliseconds = None;
+        if self.plan.check && Target::host().is_ok_and(|host| host.triple() == base.target) {
+            let elapsed = trial::run(draft.path())
+                .map_err(|source| Error::Trial { output: output.to_owned(), source })?;
+            let milliseconds = elapsed.as_millis();
+            self.terminal.status("Check", format_args!("it answers, {milliseconds} ms from start to answer"));
+            check_milliseconds = Some(milliseconds);
+        } else if self.plan.check {
+            self.terminal.detail("Check", "not run: it is built for another machine");
+        }
+        if base.target.ends_with("-apple-darwin") {
+            self.terminal.warning(
+                "the file is not signed, and macOS runs only signed files: sign it there, `codesign -s - FILE`",
+            );
+        }
+        let weights = encoderfile.artifact(ArtifactKind::Weights).map_err(WriteError::ReadBack)?;
+        let report = Report {
+            path: output.to_owned(),
+            target: base.target.clone(),
+            length: encoderfile.length(),
+            base: BaseReport {
+                version: base.version.clone(),
+                sha256: base.sha256,
+                key_id: base.key_id.clone(),
+            },
+            weights_sha256: weights.sha256,
+            check_milliseconds,
+        };
+        draft.persist()?;
+        let seconds = written.as_secs_f64();
+        let message = format_args!("{} ({}) in {seconds:.2} s", output.display(), size(report.length));
+        self.terminal.status("Built", message);
+        Ok(report)
+    }
 }

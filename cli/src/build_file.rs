@@ -1,10 +1,13 @@
 //! `encoderfile.yml`.
 
 use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use encoderfile_format::ModelType;
+use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+
+use crate::suggestion::nearest;
 
 /// What the build file says. Paths are relative to the working folder: those of the file are resolved while it is read.
 #[derive(Debug, Default, Deserialize)]
@@ -22,6 +25,9 @@ pub(crate) struct BuildFile {
     pub(crate) cache_dir: Option<PathBuf>,
 }
 
+/// The only key at the top.
+const TOP: &str = "encoderfile";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -35,9 +41,12 @@ pub(crate) enum BuildFileError {
     Read { path: PathBuf, source: io::Error },
     #[error("unknown key `{key}` in `{}`, line {line}", path.display())]
     UnknownKey { path: PathBuf, line: u64, key: String, known: Vec<&'static str> },
-    /// The parser's own text shows the lines.
-    #[error("cannot use the build file `{}`\n{message}", path.display())]
-    Invalid { path: PathBuf, message: String },
+    #[error("cannot use the build file `{}`{}\n  cause: {message}", path.display(), at(*line))]
+    Invalid { path: PathBuf, line: Option<u64>, message: String },
+}
+
+fn at(line: Option<u64>) -> String {
+    line.map(|line| format!(", line {line}")).unwrap_or_default()
 }
 
 impl BuildFileError {
@@ -47,6 +56,7 @@ impl BuildFileError {
                 let nearest = nearest(key, known.iter().copied());
                 Some(match nearest {
                     Some(nearest) => format!("did you mean `{nearest}`?"),
+                    None if known.contains(&TOP) => format!("put it below `{TOP}:`"),
                     None => format!("the keys are: {}", known.join(", ")),
                 })
             }
@@ -82,14 +92,11 @@ fn invalid(path: &Path, error: &serde_saphyr::Error) -> BuildFileError {
             key: field.clone(),
             known: expected.clone(),
         },
-        _ => BuildFileError::Invalid { path, message: error.to_string() },
+        plain => {
+            let line = plain.location().map(|location| location.line()).filter(|line| *line > 0);
+            BuildFileError::Invalid { path, line, message: plain.to_string() }
+        }
     }
-}
-
-/// The known name that was probably meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.map(|known| (strsim::jaro_winkler(name, known), known));
-    scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
 fn model_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ModelType>, D::Error> {
@@ -108,14 +115,27 @@ fn model_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Model
 }
 
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Targets {
-        One(String),
-        Many(Vec<String>),
+    struct Targets;
+
+    impl<'de> Visitor<'de> for Targets {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a target triple or a list of them")
+        }
+
+        fn visit_str<E: de::Error>(self, target: &str) -> Result<Self::Value, E> {
+            Ok(vec![target.to_owned()])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut targets = Vec::new();
+            while let Some(target) = items.next_element()? {
+                targets.push(target);
+            }
+            Ok(targets)
+        }
     }
-    Ok(match Targets::deserialize(deserializer)? {
-        Targets::One(target) => vec![target],
-        Targets::Many(targets) => targets,
-    })
+
+    deserializer.deserialize_any(Targets)
 }

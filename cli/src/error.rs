@@ -1,7 +1,7 @@
 //! Everything that stops the program: its message, its exit code, and what to do next.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use encoderfile_format::{BaseError, TaskError, WriteError, onnx::OnnxError};
 use encoderfile_registry::Target;
@@ -14,8 +14,8 @@ use crate::trial::TrialError;
 /// Why a model's graph cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ModelError {
-    #[error(transparent)]
-    Onnx(OnnxError),
+    #[error("it is not an ONNX model{}", looks_like.map(|like| format!(", {like}")).unwrap_or_default())]
+    Onnx { source: OnnxError, looks_like: Option<LooksLike> },
     #[error(transparent)]
     Task(TaskError),
     #[error("it keeps weights in the file `{file}`, which is not supported yet")]
@@ -24,17 +24,37 @@ pub(crate) enum ModelError {
     Labels { labels: usize, output: String, width: u64 },
 }
 
+/// What is often found in place of a model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LooksLike {
+    GitLfsPointer,
+    WebPage,
+    Nothing,
+}
+
+impl fmt::Display for LooksLike {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GitLfsPointer => "but the pointer that Git LFS leaves in its place",
+            Self::WebPage => "but a web page or XML",
+            Self::Nothing => "the file is empty",
+        })
+    }
+}
+
 /// What stops the program.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error(transparent)]
-    Registry(Box<encoderfile_registry::Error>),
+    #[error("{error}")]
+    Registry { error: Box<encoderfile_registry::Error>, flags: String },
     #[error(transparent)]
     Target(#[from] encoderfile_registry::UnknownTarget),
     #[error(transparent)]
     BuildFile(#[from] BuildFileError),
     #[error("the build file `{}` has no `path`, and no MODEL_DIR was given", path.display())]
     NoModelFolder { path: PathBuf },
+    #[error("a model cannot be named {name:?}")]
+    Name { name: String },
     #[error(transparent)]
     ModelFolder(#[from] ModelFolderError),
     #[error("cannot use the model `{}`", path.display())]
@@ -74,7 +94,7 @@ pub(crate) enum Error {
 
 impl From<encoderfile_registry::Error> for Error {
     fn from(error: encoderfile_registry::Error) -> Self {
-        Self::Registry(Box::new(error))
+        Self::Registry { error: Box::new(error), flags: String::new() }
     }
 }
 
@@ -85,6 +105,16 @@ impl From<WriteError> for Error {
 }
 
 impl Error {
+    /// Why, below the message: level by level.
+    pub(crate) fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        use std::error::Error as _;
+        match self {
+            // Its message is the registry's own.
+            Self::Registry { error, .. } => error.source(),
+            _ => self.source(),
+        }
+    }
+
     pub(crate) fn format(path: &Path, source: encoderfile_format::Error) -> Self {
         Self::Format { path: path.to_owned(), source: Box::new(source) }
     }
@@ -92,10 +122,11 @@ impl Error {
     /// The exit code, as `--help` lists them.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Registry(error) => error.exit_code(),
+            Self::Registry { error, .. } => error.exit_code(),
             Self::Target(_) => 3,
-            Self::NoModelFolder { .. } | Self::NoSuchArtifact { .. } => 2,
+            Self::NoModelFolder { .. } | Self::NoSuchArtifact { .. } | Self::Name { .. } => 2,
             Self::Damaged { .. } => 4,
+            Self::Format { source, .. } if source.is_damage() => 4,
             Self::Write(error) | Self::Extract { source: error, .. } => match **error {
                 WriteError::BaseDigest { .. }
                 | WriteError::Extract(encoderfile_format::Error::ArtifactDigest { .. }) => 4,
@@ -108,13 +139,16 @@ impl Error {
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Registry(error) => return error.hint(),
+            Self::Registry { error, flags } => return error.hint(flags),
             Self::Target(error) => return Some(error.hint()),
             Self::BuildFile(error) => return error.hint(),
             Self::ModelFolder(error) => return error.hint(),
             Self::NoModelFolder { .. } => "add `path: MODEL_DIR` below `encoderfile:`",
             Self::Model { source, .. } => match **source {
-                ModelError::Onnx(_) => {
+                ModelError::Onnx { looks_like: Some(LooksLike::GitLfsPointer), .. } => {
+                    "fetch the model itself with `git lfs pull` in its folder"
+                }
+                ModelError::Onnx { .. } => {
                     "is the file complete? Compare its size and sha256 with its publisher's"
                 }
                 ModelError::Task(ref error) => error.hint(),
@@ -125,6 +159,7 @@ impl Error {
                     "correct `id2label` in config.json, or use the config.json of this model"
                 }
             },
+            Self::Tokenizer(TokenizerError::Limit { .. }) => "correct the limit in that file",
             Self::Tokenizer(_) => {
                 "tokenizer.json must be of Hugging Face's `tokenizers`: copy it again from the model"
             }
@@ -133,11 +168,28 @@ impl Error {
                 "a base binary is the file `encoderfile-runtime` of a release, or `cargo build -p encoderfile-runtime --release`"
             }
             Self::BaseTarget { found, .. } => return Some(format!("build for it with `--target {found}`")),
-            Self::Trial { .. } => "to build it all the same, use `--no-check`",
+            Self::Trial { .. } => {
+                "its model folder has a fault that only running it shows; with `--no-check` it is built all the same"
+            }
+            Self::Name { .. } => "give a name with `--name`, or with `name` in the build file",
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "make it readable, for example with `chmod +r`"
+            }
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => "check the path",
             Self::Write(error) => match **error {
                 WriteError::OutputIsInput { .. } => "choose another `--output`",
                 WriteError::OutputIsFolder { .. } => "give the file's whole path with `--output`",
                 WriteError::InputChanged { .. } => "build again when nothing writes to it",
+                WriteError::Output { ref source, .. } => match source.kind() {
+                    io::ErrorKind::NotFound => "its folder does not exist: make it with `mkdir -p`",
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                        "choose a folder that you may write to with `--output`"
+                    }
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        "make room, or choose another disk with `--output`"
+                    }
+                    _ => return None,
+                },
                 _ => return None,
             },
             Self::Format { source, .. } => match **source {

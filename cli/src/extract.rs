@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use encoderfile_format::{Artifact, ArtifactKind};
 
 use crate::args;
-use crate::build_file::nearest;
 use crate::error::Error;
-use crate::inspect::open_encoderfile;
+use crate::files::open_encoderfile;
+use crate::suggestion::nearest;
 use crate::terminal::{self, Terminal};
 
 /// The file that an artifact is written to. Only the weights are the user's file again; the others have this format's

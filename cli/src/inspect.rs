@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use crate::args;
 use crate::error::Error;
-use crate::terminal::{self, size};
+use crate::files::open;
+use crate::terminal::{self, printable, size};
 
 /// What `inspect --json` prints of an encoderfile. Offsets and lengths are bytes of the whole file.
 #[derive(Debug, Serialize)]
@@ -79,16 +80,6 @@ pub(crate) fn run(arguments: &args::Inspect) -> Result<(), Error> {
         },
         Err(source) => Err(Error::format(path, source)),
     }
-}
-
-/// Opens a file that is to be read.
-pub(crate) fn open(path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })
-}
-
-/// Opens an encoderfile.
-pub(crate) fn open_encoderfile(path: &Path) -> Result<Encoderfile, Error> {
-    Encoderfile::open(open(path)?).map_err(|source| Error::format(path, source))
 }
 
 fn encoderfile_report(path: &Path, encoderfile: &Encoderfile, json: bool) -> Result<(), Error> {
@@ -182,6 +173,8 @@ fn text(path: &Path, report: &Report<'_>) -> String {
         lines.push(String::new());
         lines.push(format!("  unknown manifest fields, ignored: {}", shortened(&numbers)));
     }
+    // Names and labels are the file's: they may hold anything.
+    let lines: Vec<_> = lines.iter().map(|line| printable(line)).collect();
     lines.join("\n")
 }
 
@@ -233,7 +226,7 @@ fn base_report(path: &Path, file: &File, facts: &BaseFacts, json: bool) -> Resul
         return terminal::json(&report);
     }
     terminal::result(format!(
-        "{}  ({})\n  a base binary: no model is appended to it\n  target      {}\n  version     {}\n  ONNX Runtime {}",
+        "{}  ({})\n  a base binary: no model is appended to it\n  target        {}\n  version       {}\n  ONNX Runtime  {}",
         path.display(),
         size(length),
         stamp.target,

@@ -8,6 +8,7 @@ use encoderfile_format::{Digest, ModelConfig, ModelType, SentencePooling, Source
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::files::open_regular;
 use crate::sentence_transformers::{self, SentenceTransformers};
 
 /// The tasks that can be built.
@@ -43,7 +44,14 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) architectures: Option<Vec<String>>,
     pub(crate) max_position_embeddings: Option<usize>,
-    pub(crate) pad_token_id: Option<u32>,
+    pad_token_id: Option<i64>,
+}
+
+impl Config {
+    /// The padding token; −1 stands for none.
+    pub(crate) fn pad_token_id(&self) -> Option<u32> {
+        self.pad_token_id.and_then(|id| id.try_into().ok())
+    }
 }
 
 /// What is read of `tokenizer_config.json`.
@@ -121,9 +129,12 @@ impl ModelFolderError {
                     TASKS.map(|task| task.to_string()).join(", ")
                 ));
             }
-            Self::Folder { .. } | Self::Read { .. } | Self::Json { .. } | Self::Unsupported { .. } => {
-                return None;
+            Self::Folder { .. } => "check the path",
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                "make it readable, for example with `chmod +r`"
             }
+            Self::Json { .. } => "copy the file again from the model",
+            Self::Read { .. } | Self::Unsupported { .. } => return None,
         };
         Some(hint.to_owned())
     }
@@ -203,7 +214,7 @@ impl ModelFolder {
 fn open_weights(folder: &Path) -> Result<(PathBuf, File), ModelFolderError> {
     for name in WEIGHTS {
         let path = folder.join(name);
-        match File::open(&path) {
+        match open_regular(&path) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(ModelFolderError::Read { path, source }),

@@ -81,6 +81,10 @@ impl Progress for Line<'_> {
         self.bar().set_position(position);
     }
 
+    fn warning(&self, message: &str) {
+        self.say(|terminal| terminal.warning(message));
+    }
+
     fn retrying(&self, error: &Error, delay: Duration) {
         self.say(|terminal| {
             terminal.warning(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f64()));

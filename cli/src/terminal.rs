@@ -73,7 +73,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<(), Error> {
 pub(crate) fn error(error: &Error) {
     let mut lines = vec![format!("{ERROR}error{ERROR:#}: {error}")];
     let mut shown = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.cause();
     while let Some(cause) = source {
         let message = cause.to_string();
         // Libraries repeat their causes in their own text.
@@ -87,6 +87,19 @@ pub(crate) fn error(error: &Error) {
         lines.push(format!("{HINT}hint{HINT:#}: {hint}"));
     }
     let _ = writeln!(anstream::stderr(), "{}", lines.join("\n"));
+}
+
+/// A text of somebody else's, with nothing in it that a terminal would obey.
+pub(crate) fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_control() {
+            printable.extend(letter.escape_default());
+        } else {
+            printable.push(letter);
+        }
+    }
+    printable
 }
 
 /// A size for people, such as `90.4 MB`.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use encoderfile_format::{TokenizerArtifact, TokenizerSettings};
 use serde_json::value::to_raw_value;
 use tokenizers::{
-    PaddingDirection, PaddingParams, PaddingStrategy, Tokenizer, TruncationDirection, TruncationParams,
+    PaddingDirection, PaddingParams, PaddingStrategy, PostProcessor as _, Tokenizer, TruncationDirection,
+    TruncationParams,
 };
 
 use crate::model_folder::{ModelFolder, Side};
@@ -25,6 +26,8 @@ pub(crate) struct PreparedTokenizer {
 pub(crate) enum TokenizerError {
     #[error("`{}` is not a tokenizer that can be loaded", path.display())]
     Load { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("{limit} tokens are too few for a text, says {because}")]
+    Limit { limit: usize, because: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("`{}` has no JSON object at its top", path.display())]
     NotAnObject { path: PathBuf, source: serde_json::Error },
 }
@@ -32,7 +35,7 @@ pub(crate) enum TokenizerError {
 /// Loads the folder's tokenizer and decides its padding and truncation.
 pub(crate) fn prepare(folder: &ModelFolder) -> Result<PreparedTokenizer, TokenizerError> {
     let path = || folder.tokenizer_path.clone();
-    let tokenizer = Tokenizer::from_bytes(&folder.tokenizer_json)
+    let mut tokenizer = Tokenizer::from_bytes(&folder.tokenizer_json)
         .map_err(|source| TokenizerError::Load { path: path(), source })?;
     let limit = length_limit(folder, &tokenizer);
     let truncation = limit.map(|(max_length, _)| {
@@ -44,6 +47,14 @@ pub(crate) fn prepare(folder: &ModelFolder) -> Result<PreparedTokenizer, Tokeniz
         };
         TruncationParams { max_length, direction, ..given }
     });
+    if let Some((limit, because)) = limit {
+        // As the runtime will do: special tokens and stride must leave room for a text.
+        let refused = |source| TokenizerError::Limit { limit, because, source };
+        if limit <= special_tokens(&tokenizer) {
+            return Err(refused("the special tokens take them all".into()));
+        }
+        tokenizer.with_truncation(truncation.clone()).map_err(refused)?;
+    }
     let padding = padding(folder, &tokenizer);
     let raw = |value: Result<_, serde_json::Error>| value.expect("plain structures are JSON");
     let settings = TokenizerSettings {
@@ -55,6 +66,35 @@ pub(crate) fn prepare(folder: &ModelFolder) -> Result<PreparedTokenizer, Tokeniz
     Ok(PreparedTokenizer { artifact, limit })
 }
 
+/// How many tokens are added to every text.
+fn special_tokens(tokenizer: &Tokenizer) -> usize {
+    tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false))
+}
+
+/// Models whose positions begin behind the padding token's id (as `RobertaEmbeddings` in Hugging Face's transformers), so
+/// that 514 positions are 512 tokens.
+const OFFSET_POSITIONS: [&str; 8] = [
+    "camembert",
+    "data2vec-text",
+    "longformer",
+    "mpnet",
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+];
+
+/// How many tokens the model has positions for.
+fn positions(folder: &ModelFolder) -> Option<usize> {
+    let positions = folder.config.max_position_embeddings?;
+    let architecture = folder.model_config.model_type.as_deref().unwrap_or_default();
+    if !OFFSET_POSITIONS.contains(&architecture) {
+        return Some(positions);
+    }
+    let padding = folder.config.pad_token_id().unwrap_or(1);
+    Some(positions.saturating_sub(padding as usize + 1))
+}
+
 /// The first of: sentence-transformers' limit, the tokenizer's own, the one of its configuration, the number of
 /// positions. Never more than the model has positions.
 fn length_limit(folder: &ModelFolder, tokenizer: &Tokenizer) -> Option<(usize, &'static str)> {
@@ -64,7 +104,7 @@ fn length_limit(folder: &ModelFolder, tokenizer: &Tokenizer) -> Option<(usize, &
     let by_config = (folder.tokenizer_config.model_max_length)
         .filter(|length| (1.0..NO_LIMIT).contains(length))
         .map(|length| (length as usize, "tokenizer_config.json"));
-    let positions = folder.config.max_position_embeddings.map(|length| (length, "config.json"));
+    let positions = positions(folder).map(|length| (length, "config.json"));
     let limit = by_sentences.or(by_tokenizer).or(by_config).or(positions)?;
     match positions {
         Some(positions) if positions.0 < limit.0 => Some(positions),
@@ -88,7 +128,7 @@ fn padding(folder: &ModelFolder, tokenizer: &Tokenizer) -> PaddingParams {
             .as_ref()
             .and_then(|token| Some((tokenizer.token_to_id(token.text())?, token.text().to_owned())));
         let by_id = || {
-            let id = folder.config.pad_token_id?;
+            let id = folder.config.pad_token_id()?;
             Some((id, tokenizer.id_to_token(id)?))
         };
         let (pad_id, pad_token) = by_name.or_else(by_id)?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::args;
 use crate::error::Error;
-use crate::inspect::open_encoderfile;
+use crate::files::open_encoderfile;
 use crate::terminal;
 
 /// A line of `verify --json`.
@@ -51,6 +51,7 @@ fn line(finding: &Finding) -> Line {
         Outcome::Intact { sha256 } => ("intact", sha256, None),
         Outcome::NotRecorded => ("not recorded", None, None),
         Outcome::Damaged { expected, found } => ("damaged", Some(found), Some(expected)),
+        Outcome::DigestLost => ("digest lost", None, None),
         Outcome::NotZero { .. } => ("not zero", None, None),
         _ => ("unknown", None, None),
     };
@@ -72,6 +73,7 @@ fn text(finding: &Finding) -> String {
                 finding.length, finding.offset
             )
         }
+        Outcome::DigestLost => format!("{part} DAMAGED  its own digest is gone"),
         Outcome::NotZero { offset } => format!("{part} DAMAGED  byte {offset} is not zero"),
         _ => format!("{part} unknown"),
     }

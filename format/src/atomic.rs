@@ -8,10 +8,14 @@ use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::{NamedTempFile, TempPath};
 
-const SUFFIX: &str = ".tmp";
+/// Nobody else names a file so, which matters since such files are removed.
+const SUFFIX: &str = ".encoderfile-partial";
+/// Random characters between name and suffix.
+const RANDOM: usize = 6;
 
 /// The folder that a path's last part lies in.
 fn folder(path: &Path) -> &Path {
@@ -26,15 +30,34 @@ fn prefix(path: &Path) -> String {
     format!(".{name}.")
 }
 
+/// The temporary files of this process.
+static TEMPORARY: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes the temporary files that this process is writing: for a program that is about to be ended by a signal. What a
+/// program leaves that has no time for it, the next writer of the same output removes.
+pub fn remove_temporary_files() {
+    let mut paths = TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in paths.drain(..) {
+        let _gone_already = fs::remove_file(path);
+    }
+}
+
 /// Creates a file beside `path`, which is removed when dropped, and removes what dead writers of `path` left.
 pub(crate) fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
+    // `tempfile` would put the temporary name into the message.
+    fs::metadata(folder(path))?;
     let prefix = prefix(path);
     remove_abandoned(folder(path), &prefix);
     loop {
-        let file = tempfile::Builder::new().prefix(&prefix).suffix(SUFFIX).tempfile_in(folder(path))?;
+        let file = tempfile::Builder::new()
+            .prefix(&prefix)
+            .rand_bytes(RANDOM)
+            .suffix(SUFFIX)
+            .tempfile_in(folder(path))?;
         hold(file.as_file());
         // Between its creation and its lock, another writer may have taken it for abandoned.
         if file.as_file().metadata()?.nlink() > 0 {
+            TEMPORARY.lock().unwrap_or_else(PoisonError::into_inner).push(file.path().to_owned());
             return Ok(file);
         }
     }
@@ -50,7 +73,8 @@ fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_ours = name.starts_with(prefix) && name.ends_with(SUFFIX);
+        let random = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(SUFFIX));
+        let is_ours = random.is_some_and(|random| random.chars().count() == RANDOM);
         if !is_ours || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
@@ -108,12 +132,17 @@ mod tests {
     fn only_what_a_dead_writer_left_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("model");
-        let abandoned = folder.path().join(".model.abcdef.tmp");
-        let foreign = folder.path().join(".other.abcdef.tmp");
+        let abandoned = folder.path().join(".model.abcdef.encoderfile-partial");
+        let foreign =
+            [".other.abcdef.encoderfile-partial", ".model.notes.tmp", ".model.x.abcdef.encoderfile-partial"];
+        let foreign = foreign.map(|name| folder.path().join(name));
         fs::write(&abandoned, "x").unwrap();
-        fs::write(&foreign, "x").unwrap();
+        for path in &foreign {
+            fs::write(path, "x").unwrap();
+        }
         let living = create_beside(&output).unwrap();
-        assert!(!abandoned.exists() && foreign.exists());
+        assert!(!abandoned.exists());
+        assert!(foreign.iter().all(|path| path.exists()));
 
         // Neither while it is written nor while it waits for its name.
         drop(create_beside(&output).unwrap());

@@ -100,6 +100,8 @@ pub fn inspect_base(file: &File) -> Result<BaseFacts, BaseError> {
     }
     match Encoderfile::open(file.try_clone()?) {
         Err(Error::NoPayload) => {}
+        Err(Error::Read { source, .. }) => return Err(BaseError::Read(source)),
+        // A payload that cannot be read is one too.
         Ok(_) | Err(_) => return Err(BaseError::HasPayload),
     }
     #[expect(unsafe_code, reason = "a map lets megabytes be searched without copying them")]
@@ -108,11 +110,13 @@ pub fn inspect_base(file: &File) -> Result<BaseFacts, BaseError> {
     let bytes = unsafe { memmap2::Mmap::map(file)? };
     let (container, architecture) = executable(&bytes).ok_or(BaseError::NotExecutable)?;
     let stamp = Stamp::find(&bytes).ok_or(BaseError::NoStamp)?;
+    // Any system's: a runtime for musl or for another libc is as good, for those who build one.
     let system = match container {
-        Container::Elf => "unknown-linux-gnu",
-        Container::MachO => "apple-darwin",
+        Container::Elf => "linux",
+        Container::MachO => "apple",
     };
-    if stamp.target != format!("{architecture}-{system}") {
+    let mut parts = stamp.target.split('-');
+    if parts.next() != Some(&architecture.to_string()) || !parts.any(|part| part == system) {
         return Err(BaseError::StampMismatch { target: stamp.target, container, architecture });
     }
     if !stamp.format_versions.contains(&FORMAT_VERSION) {

@@ -161,3 +161,17 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
+
+impl Error {
+    /// Whether the bytes are not what a writer wrote, as against a file of another kind or one that cannot be read.
+    pub const fn is_damage(&self) -> bool {
+        !matches!(
+            self,
+            Self::Read { .. }
+                | Self::NotAFile
+                | Self::NoPayload
+                | Self::FormatVersion { .. }
+                | Self::NoArtifact { .. }
+        )
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The part of a Hugging Face `config.json` that is stored. Absent values are written as `null` and keys in this order,
 /// so that the same configuration always gives the same bytes.
@@ -17,13 +17,23 @@ pub struct ModelConfig {
     /// Index by label.
     pub label2id: Option<BTreeMap<String, u32>>,
     /// Image height in pixels.
+    #[serde(default, deserialize_with = "lenient")]
     pub height: Option<u32>,
     /// Image width in pixels.
+    #[serde(default, deserialize_with = "lenient")]
     pub width: Option<u32>,
     /// Image height and width in pixels, where they are equal.
+    #[serde(default, deserialize_with = "lenient")]
     pub image_size: Option<u32>,
     /// Number of colour channels.
+    #[serde(default, deserialize_with = "lenient")]
     pub num_channels: Option<u32>,
+}
+
+/// A number, where it is one: some models have lists or −1 here, and texts need none of it.
+fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value.as_u64().and_then(|number| number.try_into().ok()))
 }
 
 impl ModelConfig {
@@ -76,6 +86,13 @@ mod tests {
         assert_eq!(config.label_count(), Some(2));
         assert_eq!(config.label(10), "B");
         assert_eq!(config.label(3), "LABEL_3");
+    }
+
+    #[test]
+    fn image_sizes_of_other_kinds_are_no_fault() {
+        let config =
+            ModelConfig::from_json(br#"{"image_size": [224, 224], "height": -1, "width": 8}"#).unwrap();
+        assert_eq!((config.image_size, config.height, config.width), (None, None, Some(8)));
     }
 
     #[test]

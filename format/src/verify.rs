@@ -48,6 +48,8 @@ pub enum Outcome {
         /// The digest of the bytes.
         found: Digest,
     },
+    /// The writer recorded a digest, but it is not there any more.
+    DigestLost,
     /// A byte of the padding is not zero.
     NotZero {
         /// Which byte of the file.
@@ -71,7 +73,7 @@ pub struct Finding {
 impl Finding {
     /// Whether the file is not what was written.
     pub fn is_damage(&self) -> bool {
-        matches!(self.outcome, Outcome::Damaged { .. } | Outcome::NotZero { .. })
+        matches!(self.outcome, Outcome::Damaged { .. } | Outcome::DigestLost | Outcome::NotZero { .. })
     }
 }
 
@@ -106,10 +108,7 @@ impl Encoderfile {
         let outcome = match manifest::own_digests(self.manifest_bytes()) {
             Some((recorded, found)) => compare(recorded, found),
             // A writer that leaves its name also leaves the digest: a manifest that lost it was changed.
-            None if self.manifest().writer.is_some() => Outcome::Damaged {
-                expected: Digest::from([0; Digest::LENGTH]),
-                found: Digest::of(self.manifest_bytes()),
-            },
+            None if self.manifest().writer.is_some() => Outcome::DigestLost,
             None => Outcome::NotRecorded,
         };
         let footer = self.footer();

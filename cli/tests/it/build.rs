@@ -125,7 +125,6 @@ fn an_old_file_is_replaced_while_it_runs() {
 fn a_file_that_does_not_answer_is_not_built() {
     let sandbox = Sandbox::new();
     let model = sandbox.model("embedding");
-    // Declared as float32 with the right shape, but the graph computes with a tensor of another size.
     let path = model.join("tokenizer.json");
     let tokenizer = fs::read_to_string(&path).unwrap();
     // A token id that the embedding table has no row for.

@@ -52,7 +52,7 @@ fn faults_name_line_and_key() {
     build(&sandbox, "encoderfile:\n  path: ../model\n  zzz: x\n")
         .failed(1, &["unknown key `zzz`", "the keys are: "]);
     build(&sandbox, "encoderfile:\n  path: ../model\n  model_type: sentence_embeding\n")
-        .failed(1, &["unknown model_type `sentence_embeding`, did you mean `sentence_embedding`?", "3"]);
+        .failed(1, &["unknown model_type `sentence_embeding`, did you mean `sentence_embedding`?", "line 3"]);
     build(&sandbox, "encoderfile:\n  path: [\n").failed(1, &["cannot use the build file"]);
     build(&sandbox, "encoderfile:\n  name: x\n").failed(2, &["has no `path`"]);
     build(&sandbox, "encoderfile:\n  path: ../model\n  target: linux/arm64\n")

@@ -7,5 +7,6 @@ mod build;
 mod build_file;
 mod help;
 mod look_inside;
+mod regression;
 mod sandbox;
 mod tampering;

@@ -97,7 +97,8 @@ pub struct TensorInfo {
 impl fmt::Display for TensorInfo {
     /// As in `logits float32[batch, 3]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
+        // The name is the model author's: it may hold anything.
+        write!(f, "{}", self.name.escape_debug())?;
         if let Some(element_type) = self.element_type {
             write!(f, " {element_type}")?;
         }

@@ -56,6 +56,15 @@ fn a_stamped_executable_is_a_base_binary() {
     assert_eq!(facts.stamp, stamp);
 }
 
+/// Whoever builds a runtime for another libc may use it.
+#[test]
+fn a_runtime_for_another_libc_is_a_base_binary() {
+    if cfg!(target_os = "linux") {
+        let stamp = stamp(format!("{ARCHITECTURE}-unknown-linux-musl"));
+        assert_eq!(inspect(&stamp.encode()).unwrap().stamp, stamp);
+    }
+}
+
 #[test]
 fn a_stamp_for_another_target_is_refused() {
     let other_architecture = if ARCHITECTURE == "x86_64" { "aarch64" } else { "x86_64" };
