@@ -101,7 +101,7 @@ impl Error {
         ExitCode::from(match self {
             Self::NoCommand { .. } | Self::NoText => 2,
             Self::NoModel => 3,
-            Self::File { source, .. } | Self::Artifact { source, .. } if is_damage(source) => 4,
+            Self::File { source, .. } | Self::Artifact { source, .. } if source.is_damage() => 4,
             Self::NoEnd { .. } | Self::Stamp => 4,
             _ => 1,
         })
@@ -114,7 +114,7 @@ impl Error {
                 "give texts as arguments, `--input FILE` with one a line, or pipe lines in; see `infer --help`"
             }
             Self::NoModel => "`encoderfile build MODEL_DIR` makes one file of it and a model",
-            Self::File { source, .. } | Self::Artifact { source, .. } if is_damage(source) => {
+            Self::File { source, .. } | Self::Artifact { source, .. } if source.is_damage() => {
                 "`encoderfile verify FILE` shows what is damaged; copy the file again or build it anew"
             }
             Self::NoEnd { .. } | Self::Stamp => "copy it again, or build it anew",
@@ -128,14 +128,4 @@ impl Error {
             _ => return None,
         })
     }
-}
-
-fn is_damage(error: &encoderfile_format::Error) -> bool {
-    !matches!(
-        error,
-        encoderfile_format::Error::Read { .. }
-            | encoderfile_format::Error::NoPayload
-            | encoderfile_format::Error::FormatVersion { .. }
-            | encoderfile_format::Error::NoArtifact { .. }
-    )
 }
