@@ -20,7 +20,7 @@
 //! let mut keys = TrustedKeys::compiled_in()?;
 //! keys.add("release-key.pub")?; // a file, or the base64 key itself
 //! let source = Source::github(&GitHubConfig::default())?; // or Source::parse("https://…" or "./dist", false)?
-//! let mut config = RegistryConfig::new("/home/me/.cache/encoderfile".into(), source, keys);
+//! let mut config = RegistryConfig::new("cache".into(), source, keys);
 //! config.offline = false; // true for --no-download and --offline
 //! let registry = Registry::new(config);
 //!

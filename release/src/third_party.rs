@@ -139,7 +139,8 @@ fn component(package: &Package) -> Result<Component, Error> {
         None => "see its text".to_owned(),
     };
     let origin = package.repository.clone().or_else(|| package.homepage.clone());
-    let origin = origin.unwrap_or_else(|| format!("https://crates.io/crates/{name}"));
+    // Where it says nothing of itself, its name is all there is to look it up by.
+    let origin = origin.unwrap_or_else(|| format!("the crate `{name}`"));
     Ok(Component { name, version, licence, origin, texts })
 }
 

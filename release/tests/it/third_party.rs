@@ -81,7 +81,7 @@ fn what_is_linked_for_the_target_is_named() {
     assert!(!linux.contains("builder") && !linux.contains("apple"), "{linux}");
     assert!(!linux.contains(workshop.path("").to_str().unwrap()), "{linux}");
     let mac = notices(&workshop, "aarch64-apple-darwin");
-    assert!(mac.contains("| apple | 1.2.3 | ISC | https://crates.io/crates/apple |\n"), "{mac}");
+    assert!(mac.contains("| apple | 1.2.3 | ISC | the crate `apple` |\n"), "{mac}");
     assert!(mac.contains("\n- apple 1.2.3 (ISC)\n"), "{mac}");
 
     // The same from another directory, and in another workspace of the same content.
