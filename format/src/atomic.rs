@@ -25,8 +25,8 @@ fn folder(path: &Path) -> &Path {
 /// What the temporary names for an output begin with.
 fn prefix(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // A name may have 255 bytes: 60 characters leave room for what is added, whatever they are.
-    let name: String = name.chars().take(60).collect();
+    // A name may have 255 bytes: 50 characters, which are 200 bytes at most, leave room for what is added.
+    let name: String = name.chars().take(50).collect();
     format!(".{name}.")
 }
 
