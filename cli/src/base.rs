@@ -59,7 +59,7 @@ impl Bases {
     /// The base binary for a build: cached, or downloaded now. Its bytes are for the build to check.
     pub(crate) fn ensure(&self, target: Target, version: &Version) -> Result<BaseBinary, Error> {
         let lines = Lines::new(self.terminal);
-        // On a machine that no base binary is for, others can be built for.
+        // The only error is that no base binary is for this machine: no floor to check, and others can be built for.
         let host = Host::detect().ok();
         self.wait(self.registry.ensure(target, version, host.as_ref(), &lines.line(target)))
     }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use encoderfile_format::{
-    ArtifactKind, Base, Content, Digest, Draft, ModelType, Payload, SentencePooling, Signature, Stamp, Tool,
-    WriteError, inspect_base, onnx, write,
+    ArtifactKind, Base, BaseError, Content, Digest, Draft, ModelType, Payload, SentencePooling, Signature,
+    Stamp, Tool, WriteError, inspect_base, is_image_followed, onnx, write,
 };
 use encoderfile_registry::{BaseBinary, Target};
 use semver::Version;
@@ -229,6 +229,9 @@ impl Job<'_> {
         let file = open(path)?;
         let facts =
             inspect_base(&file).map_err(|source| Error::BaseBinary { path: path.to_owned(), source })?;
+        if is_image_followed(&file) {
+            return Err(Error::BaseBinary { path: path.to_owned(), source: BaseError::CutOff });
+        }
         let Stamp { target, version, .. } = facts.stamp;
         if let Some(&wanted) = self.plan.targets.iter().find(|wanted| wanted.triple() != target) {
             return Err(Error::BaseTarget { path: path.to_owned(), found: target, wanted });

@@ -125,7 +125,7 @@ impl Error {
             Self::Registry { error, .. } => error.exit_code(),
             Self::Target(_) => 3,
             Self::NoModelFolder { .. } | Self::NoSuchArtifact { .. } | Self::Name { .. } => 2,
-            Self::Damaged { .. } => 4,
+            Self::Damaged { .. } | Self::BaseBinary { source: BaseError::CutOff, .. } => 4,
             Self::Format { source, .. } if source.is_damage() => 4,
             Self::Write(error) | Self::Extract { source: error, .. } => match **error {
                 WriteError::BaseDigest { .. }
@@ -163,6 +163,7 @@ impl Error {
             Self::Tokenizer(_) => {
                 "tokenizer.json must be of Hugging Face's `tokenizers`: copy it again from the model"
             }
+            Self::BaseBinary { source: BaseError::CutOff, .. } => "copy it again, or build it anew",
             Self::BaseBinary { source: BaseError::HasPayload, .. } => "give the bare `encoderfile-runtime`",
             Self::BaseBinary { .. } => {
                 "a base binary is the file `encoderfile-runtime` of a release, or `cargo build -p encoderfile-runtime --release`"

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use encoderfile_format::{
     ArtifactKind, BaseError, BaseFacts, Digest, Encoderfile, FORMAT_VERSION, ModelConfig, ModelType,
-    SentencePooling, SourceFile, Tool, UnknownField, inspect_base,
+    SentencePooling, SourceFile, Tool, UnknownField, inspect_base, is_image_followed,
 };
 use serde::Serialize;
 
@@ -72,6 +72,9 @@ pub(crate) fn run(arguments: &args::Inspect) -> Result<(), Error> {
     match Encoderfile::open(file.try_clone().map_err(|source| Error::Open { path: path.clone(), source })?) {
         Ok(encoderfile) => encoderfile_report(path, &encoderfile, arguments.json),
         Err(encoderfile_format::Error::NoPayload) => match inspect_base(&file) {
+            Ok(_) if is_image_followed(&file) => {
+                Err(Error::Damaged { path: path.clone(), parts: vec!["its end is missing".to_owned()] })
+            }
             Ok(facts) => base_report(path, &file, &facts, arguments.json),
             Err(BaseError::NotExecutable | BaseError::NoStamp) => {
                 Err(Error::format(path, encoderfile_format::Error::NoPayload))

@@ -84,6 +84,9 @@ pub enum BaseError {
         /// The versions of its stamp.
         found: Vec<u32>,
     },
+    /// It was an encoderfile once: data lies behind the executable, but no footer ends it.
+    #[error("it is an encoderfile whose end is missing or damaged")]
+    CutOff,
     /// It is already an encoderfile.
     #[error("it already holds a model")]
     HasPayload,

@@ -8,6 +8,7 @@ mod copy;
 mod digest;
 mod error;
 mod footer;
+mod image;
 mod layout;
 mod manifest;
 mod model_config;
@@ -28,6 +29,7 @@ pub use base::{Architecture, BaseError, BaseFacts, Container, inspect_base};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;
 pub use footer::{FORMAT_VERSION, Footer};
+pub use image::is_image_followed;
 pub use layout::{ALIGNMENT, Layout, WEIGHTS_ALIGNMENT};
 pub use manifest::{
     BaseProvenance, MANIFEST_LIMIT, Manifest, ModelType, PoolingMode, SentencePooling, SourceFile, Tool,

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use encoderfile_format::{ArtifactKind, Encoderfile, Manifest, ModelType};
 
 use crate::error::Error;
-use crate::image;
 
 /// The running file, open, with its manifest read.
 pub(crate) struct Executable {
@@ -29,7 +28,7 @@ impl Executable {
             Ok(file) => Ok(Self { path, file, identity }),
             // Without a footer it is a base binary, if it ends where the base binary does.
             Err(encoderfile_format::Error::NoPayload) => match File::open(opened) {
-                Ok(file) if image::is_followed(&file) => Err(Error::NoEnd { path }),
+                Ok(file) if encoderfile_format::is_image_followed(&file) => Err(Error::NoEnd { path }),
                 _ => Err(Error::NoModel),
             },
             Err(source) => Err(Error::File { path, source: Box::new(source) }),

@@ -10,7 +10,6 @@ mod batch;
 mod cli;
 mod error;
 mod executable;
-mod image;
 mod infer;
 mod input;
 mod library;

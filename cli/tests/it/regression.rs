@@ -141,3 +141,17 @@ fn damage_that_keeps_a_file_from_being_read_is_damage() {
         sandbox.run(["verify", "model.encoderfile"]).failed(4, &["cannot be read as an encoderfile"]);
     }
 }
+
+/// An encoderfile without its end was taken for a base binary.
+#[test]
+fn a_cut_encoderfile_is_no_base_binary() {
+    let sandbox = Sandbox::new();
+    let file = sandbox.build("embedding");
+    let bytes = fs::read(&file).unwrap();
+    fs::write(sandbox.path("cut"), &bytes[..bytes.len() - 5]).unwrap();
+    sandbox.run(["inspect", "cut"]).failed(4, &["`cut` is damaged: its end is missing", "hint: "]);
+    sandbox.model("embedding");
+    sandbox
+        .run(["build", "model", "-o", "out", "--base-binary-path", "cut"])
+        .failed(4, &["cannot use `cut` as a base binary", "whose end is missing or damaged"]);
+}

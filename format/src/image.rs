@@ -8,8 +8,9 @@ use object::read::elf::{FileHeader as _, ProgramHeader as _, SectionHeader as _}
 use object::read::macho::{LoadCommandVariant, MachHeader as _};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 
-/// Whether anything lies behind the image. Reads headers only; what has none that can be read is not judged.
-pub(crate) fn is_followed(file: &File) -> bool {
+/// Whether anything lies behind the executable image of an ELF or Mach-O file: without a footer, that is an encoderfile
+/// whose end is missing. Reads headers only; a file that has none that can be read is not judged.
+pub fn is_image_followed(file: &File) -> bool {
     let length = file.metadata().map_or(0, |metadata| metadata.len());
     end(file).is_some_and(|end| end < length)
 }
@@ -67,9 +68,9 @@ mod tests {
     #[track_caller]
     fn assert_all_image(mut bytes: Vec<u8>) {
         assert_eq!(end(&file(&bytes)), Some(bytes.len() as u64));
-        assert!(!is_followed(&file(&bytes)));
+        assert!(!is_image_followed(&file(&bytes)));
         bytes.push(b'x');
-        assert!(is_followed(&file(&bytes)));
+        assert!(is_image_followed(&file(&bytes)));
     }
 
     #[test]
@@ -98,8 +99,8 @@ mod tests {
 
     #[test]
     fn what_is_no_executable_is_not_judged() {
-        assert!(!is_followed(&file(&[b'x'; 100])));
-        assert!(!is_followed(&file(b"")));
-        assert!(!is_followed(&file(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0")));
+        assert!(!is_image_followed(&file(&[b'x'; 100])));
+        assert!(!is_image_followed(&file(b"")));
+        assert!(!is_image_followed(&file(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0")));
     }
 }
