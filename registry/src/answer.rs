@@ -1,5 +1,6 @@
 //! What a source answers when it is asked for a file, and whether asking again may help.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
@@ -8,8 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE,
-    RETRY_AFTER,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    HeaderMap, RANGE, RETRY_AFTER,
 };
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
@@ -17,10 +18,12 @@ use url::Url;
 use crate::connection::ConnectionError;
 use crate::error::{Error, Result};
 use crate::source::Location;
+use crate::token::Token;
 
 const BUFFER: usize = 256 << 10;
 
 /// How one try ended, if not well.
+#[derive(Debug)]
 pub(crate) enum Failure {
     /// The next try may succeed. The server may have said when.
     Passing { error: Box<Error>, pause: Option<Duration> },
@@ -57,9 +60,18 @@ pub(crate) async fn open_url(
     client: &Client,
     location: &Location,
     url: &Url,
+    token: Option<&Token>,
     offset: u64,
 ) -> Result<Answer, Failure> {
     let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "identity");
+    if matches!(location, Location::Asset { .. }) {
+        // Without it, the API answers with a description of the file.
+        request = request.header(ACCEPT, "application/octet-stream");
+    }
+    // The client leaves it out again when it is redirected to another host.
+    if let Some(token) = token {
+        request = request.header(AUTHORIZATION, token.authorization());
+    }
     if offset > 0 {
         request = request.header(RANGE, format!("bytes={offset}-"));
     }
@@ -75,7 +87,10 @@ pub(crate) async fn open_url(
         // Ours is as long as the server's file, or longer, and still not the signed one.
         StatusCode::RANGE_NOT_SATISFIABLE if offset > 0 => return Err(Failure::Restart),
         StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Failure::Missing),
-        status => return Err(refused(location, status, headers)),
+        status => {
+            let authenticated = matches!(location, Location::Asset { .. }).then_some(token.is_some());
+            return Err(refused(location, status, headers, authenticated));
+        }
     };
     let note = oddity(headers);
     Ok(Answer { body: Body::Http(Box::new(response)), place, note })
@@ -132,7 +147,7 @@ pub(crate) fn open_file(path: PathBuf, offset: u64) -> Result<Answer, Failure> {
 }
 
 /// Whether a broken connection may stand the next time.
-pub(crate) fn network(location: &Location, error: reqwest::Error) -> Failure {
+pub(crate) fn network(location: impl Display, error: reqwest::Error) -> Failure {
     let passing = !error.is_builder() && !error.is_redirect() && !is_about_certificates(&error);
     let source = ConnectionError::new(error);
     let error = Box::new(Error::Network { location: location.to_string(), source });
@@ -153,22 +168,26 @@ fn is_about_certificates(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Any answer that is neither the file nor "not found".
-fn refused(location: &Location, status: StatusCode, headers: &HeaderMap) -> Failure {
+/// Any answer that is neither the file nor "not found". `authenticated` is whether GitHub's API got a token.
+pub(crate) fn refused(
+    location: impl Display,
+    status: StatusCode,
+    headers: &HeaderMap,
+    authenticated: Option<bool>,
+) -> Failure {
     let asked = header(headers, &RETRY_AFTER).and_then(|text| pause_of(text, Timestamp::now()));
     let limited = matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
     let exhausted = limited && headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
-    let reset = headers.get("x-ratelimit-reset").and_then(|reset| reset.to_str().ok()?.parse().ok());
-    let reset = reset.and_then(|seconds| Timestamp::from_second(seconds).ok()).filter(|_| exhausted);
-    let detail = match (reset, asked) {
-        (Some(reset), _) => format!(", its rate limit resets at {reset}"),
-        (None, Some(asked)) => format!(", try again in {} s", asked.as_secs()),
-        (None, None) => String::new(),
-    };
-    let error = Box::new(Error::Status { location: location.to_string(), status, detail });
+    let location = location.to_string();
+    if exhausted && asked.is_none() {
+        let reset = headers.get("x-ratelimit-reset").and_then(|reset| reset.to_str().ok()?.parse().ok());
+        let reset = reset.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        return Error::RateLimited { location, status, reset, authenticated }.into();
+    }
+    let detail = asked.map(|asked| format!(", try again in {} s", asked.as_secs())).unwrap_or_default();
+    let error = Box::new(Error::Status { location, status, detail });
     let passing = match status {
-        StatusCode::REQUEST_TIMEOUT => true,
-        StatusCode::TOO_MANY_REQUESTS => reset.is_none() || asked.is_some(),
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => true,
         StatusCode::FORBIDDEN => asked.is_some(),
         status => status.is_server_error(),
     };

@@ -4,6 +4,7 @@
 //! <cache>/CACHEDIR.TAG
 //! <cache>/base/v1/<key id>/<version>/base-index.json, base-index.json.minisig
 //! <cache>/base/v1/<key id>/<version>/<target>/encoderfile-runtime (0555), receipt.json
+//! <cache>/base/v1/<key id>/seen/<version>
 //! <cache>/base/v1/partial/<sha256>
 //! <cache>/base/v1/locks/<key id>-<version>[-<target>].lock
 //! ```
@@ -113,6 +114,10 @@ impl Cache {
         self.entry(id).join(format!("{RUNTIME_MEMBER}{QUARANTINE_SUFFIX}"))
     }
 
+    fn seen_directory(&self, key_id: KeyId) -> PathBuf {
+        self.base().join(key_id.to_string()).join("seen")
+    }
+
     pub(crate) fn partial(&self, sha256: Digest) -> PathBuf {
         self.base().join("partial").join(sha256.to_string())
     }
@@ -166,6 +171,20 @@ impl Cache {
         remove_temporary_files(&self.release(signed.key_id, version))?;
         replace(&self.signature(signed.key_id, version), signed.signature.as_bytes())?;
         replace(&self.index(signed.key_id, version), &signed.bytes)
+    }
+
+    /// Remembers that a release of this signer was here, for as long as the cache itself lasts. An empty file for each
+    /// needs no lock: they are only ever made.
+    pub(crate) fn note_seen(&self, key_id: KeyId, version: &Version) -> Result<()> {
+        let directory = self.seen_directory(key_id);
+        create_directory(&directory)?;
+        let path = directory.join(version.to_string());
+        File::options().append(true).create(true).open(&path).map(drop).map_err(Error::io("create", &path))
+    }
+
+    /// The releases of this signer that were ever here.
+    pub(crate) fn seen(&self, key_id: KeyId) -> Result<Vec<Version>> {
+        names(&self.seen_directory(key_id))
     }
 
     /// The receipt of an installed base binary. Without a readable receipt there is no installation.

@@ -1,5 +1,6 @@
 //! Getting a file from a source: bounded, hashed on the way, resumed, tried again.
 
+use std::fmt::Display;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Downloader {
     config: NetworkConfig,
-    /// Made at the first use: it reads the system's certificates.
-    client: OnceLock<Client>,
+    /// Made at the first use, since it reads the system's certificates: without and with leave to use plain HTTP.
+    clients: [OnceLock<Client>; 2],
 }
 
 /// A small file, and what is odd about the answer that it came in.
@@ -35,7 +36,7 @@ pub(crate) struct Small {
 
 impl Downloader {
     pub(crate) fn new(config: NetworkConfig) -> Self {
-        Self { config, client: OnceLock::new() }
+        Self { config, clients: Default::default() }
     }
 
     /// Reads a whole file of at most `limit` bytes into memory; `None` where the source does not have it.
@@ -45,10 +46,19 @@ impl Downloader {
         limit: u64,
         progress: &dyn Progress,
     ) -> Result<Option<Small>> {
+        self.persist(progress, || self.try_small(location, limit)).await
+    }
+
+    /// Tries again what may pass; `None` where what was asked for is not there.
+    pub(crate) async fn persist<T>(
+        &self,
+        progress: &dyn Progress,
+        attempt: impl AsyncFn() -> Result<T, Failure>,
+    ) -> Result<Option<T>> {
         let mut failures = 0;
         loop {
-            let (error, pause) = match self.try_small(location, limit).await {
-                Ok(small) => return Ok(Some(small)),
+            let (error, pause) = match attempt().await {
+                Ok(result) => return Ok(Some(result)),
                 // Nothing was asked for in parts, so there is nothing to restart.
                 Err(Failure::Missing | Failure::Restart) => return Ok(None),
                 Err(Failure::Final(error)) => return Err(*error),
@@ -202,20 +212,21 @@ impl Downloader {
 
     /// Asks for the file from `offset` on.
     async fn open(&self, location: &Location, offset: u64) -> Result<Answer, Failure> {
-        match location {
-            Location::Path(path) => open_file(path.clone(), offset),
-            Location::Url { url, allow_http } => {
-                let client = self.client(*allow_http).map_err(|error| network(location, error))?;
-                open_url(client, location, url, offset).await
-            }
-        }
+        let (url, allow_http, token) = match location {
+            Location::Path(path) => return open_file(path.clone(), offset),
+            Location::Url { url, allow_http } => (url, *allow_http, None),
+            Location::Asset { url, token } => (url, false, token.as_ref()),
+        };
+        open_url(self.client(location, allow_http)?, location, url, token, offset).await
     }
 
-    fn client(&self, allow_http: bool) -> reqwest::Result<&Client> {
-        if let Some(client) = self.client.get() {
+    /// The client that a location is asked with.
+    pub(crate) fn client(&self, location: impl Display, allow_http: bool) -> Result<&Client, Failure> {
+        let made = &self.clients[usize::from(allow_http)];
+        if let Some(client) = made.get() {
             return Ok(client);
         }
-        let client = client(&self.config, allow_http)?;
-        Ok(self.client.get_or_init(|| client))
+        let client = client(&self.config, allow_http).map_err(|error| network(location, error))?;
+        Ok(made.get_or_init(|| client))
     }
 }

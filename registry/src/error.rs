@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use semver::Version;
 
 use crate::cache::EntryId;
@@ -11,6 +12,7 @@ use crate::connection::ConnectionError;
 use crate::digest::Digest;
 use crate::host::Platform;
 use crate::index::Floor;
+use crate::requirement::Requirement;
 use crate::source::SourceError;
 use crate::target::{Target, UnknownTarget};
 use crate::trust::{KeyError, KeyId, TrustError};
@@ -50,13 +52,58 @@ pub enum Error {
         /// What was asked for.
         version: Version,
     },
-    /// The source has no such release.
-    #[error("no release {version} at `{location}`")]
+    /// The list of releases is at the sources, and nothing may be downloaded.
+    #[error("cannot list the releases of a source: downloads are turned off")]
+    OfflineList,
+    /// No source has such a release.
+    #[error("no release {version} at {}", quoted(.locations))]
     NoSuchRelease {
         /// What was asked for.
         version: Version,
         /// Where it was looked for.
+        locations: Vec<String>,
+    },
+    /// No release satisfies the requirement.
+    #[error("no release satisfies `{requirement}`{}", list_known(.known))]
+    NoVersion {
+        /// What was asked for.
+        requirement: Box<Requirement>,
+        /// What there is, newest first.
+        known: Vec<Version>,
+        /// Whether there are pre-releases that would do.
+        only_pre_releases: bool,
+        /// Whether only the cache was looked at.
+        offline: bool,
+    },
+    /// The newest release that a source has is older than one that was here before.
+    #[error(
+        "`{requirement}` would go back to an older release than this cache has seen\n  found: {found}, at {location}\n  seen:  {seen}"
+    )]
+    Downgrade {
+        /// What was asked for.
+        requirement: Box<Requirement>,
+        /// The newest that is allowed and that the source has.
+        found: Version,
+        /// The newest that is allowed and that was here.
+        seen: Box<Version>,
+        /// Where it was looked for.
         location: String,
+    },
+    /// A mirror that does not say which versions it has.
+    #[error("cannot tell which versions there are: no list at `{location}`")]
+    NoList {
+        /// Where the list would be.
+        location: String,
+    },
+    /// No repository, or none that may be seen.
+    #[error("no repository `{repository}` at `{location}`")]
+    NoRepository {
+        /// `owner/name`.
+        repository: String,
+        /// Where it was looked for.
+        location: String,
+        /// Whether a token was sent.
+        authenticated: bool,
     },
     /// The source itself is not there.
     #[error("cannot look for release {version}: source `{location}` {problem}")]
@@ -78,8 +125,8 @@ pub enum Error {
         /// What it has.
         available: Vec<Target>,
     },
-    /// The release lists a file that the source does not have.
-    #[error("release {version} lists a file that is not at `{location}`")]
+    /// The source does not have a file that belongs to the release.
+    #[error("a file of release {version} is not at `{location}`")]
     NoSuchFile {
         /// The release.
         version: Version,
@@ -185,6 +232,26 @@ pub enum Error {
         /// What else the server said, such as when a rate limit resets.
         detail: String,
     },
+    /// Too many requests, for now.
+    #[error("`{location}` asks to wait: the server answered {status}{}", show_reset(*.reset))]
+    RateLimited {
+        /// What was asked for.
+        location: String,
+        /// The HTTP status.
+        status: reqwest::StatusCode,
+        /// When the limit is lifted.
+        reset: Option<Timestamp>,
+        /// Whether a token was sent, where it is GitHub's API that was asked.
+        authenticated: Option<bool>,
+    },
+    /// A list of releases that cannot be read.
+    #[error("cannot use the answer of `{location}`: {reason}")]
+    UnusableAnswer {
+        /// What was asked for.
+        location: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
     /// The connection closed before the file was complete.
     #[error("cannot download `{location}`: the connection closed after {received} of {expected} bytes")]
     Incomplete {
@@ -252,19 +319,34 @@ impl Error {
             Self::UnknownTarget(_)
             | Self::NotCached { .. }
             | Self::Offline { .. }
+            | Self::OfflineList
             | Self::NoSuchRelease { .. }
+            | Self::NoVersion { .. }
+            | Self::NoList { .. }
+            | Self::NoRepository { .. }
             | Self::NoSuchSource { .. }
             | Self::NoSuchTarget { .. }
             | Self::NoSuchFile { .. }
             | Self::HostTooOld { .. } => 3,
             Self::Untrusted { .. }
+            | Self::Downgrade { .. }
             | Self::WrongBytes { .. }
             | Self::WrongLength { .. }
             | Self::BadArchive { .. }
             | Self::Corrupt { .. } => 4,
-            Self::Network { .. } | Self::Status { .. } | Self::Incomplete { .. } => 5,
+            Self::Network { .. }
+            | Self::Status { .. }
+            | Self::RateLimited { .. }
+            | Self::UnusableAnswer { .. }
+            | Self::Incomplete { .. } => 5,
             Self::LockTimeout { .. } => 6,
         }
+    }
+
+    /// Whether another source may help: this one cannot be asked, or cannot say what it has.
+    pub(crate) const fn is_unreachable_source(&self) -> bool {
+        matches!(self, Self::NoSuchSource { .. } | Self::NoList { .. } | Self::NoRepository { .. })
+            || self.exit_code() == 5
     }
 
     /// What to do next, for the `hint:` line. A command in it ends with `options`, such as ` --cache-dir DIR`: what the
@@ -279,8 +361,44 @@ impl Error {
             Self::Untrusted { version, cached: true, .. } => {
                 format!("repair the cache with `encoderfile base fetch --runtime-version {version}{options}`")
             }
+            Self::OfflineList => "leave out `--remote`, or run it again without `--offline` and `--no-download`".to_owned(),
             Self::NoSuchRelease { .. } => {
-                "check the version, and the source that `--source` or ENCODERFILE_BASE_BINARY_BASE_URL names".to_owned()
+                "`encoderfile base list --remote` shows which there are; a private repository needs GITHUB_TOKEN".to_owned()
+            }
+            Self::NoVersion { only_pre_releases: true, .. } => {
+                "there are pre-releases that would do: allow them with `--pre`".to_owned()
+            }
+            Self::NoVersion { offline: true, .. } => {
+                format!("fetch one, while there is a network, with `encoderfile base fetch --runtime-version REQUIREMENT{options}`")
+            }
+            Self::NoVersion { .. } => "`encoderfile base list --remote` shows which there are".to_owned(),
+            Self::Downgrade { .. } => {
+                "the source may be an outdated mirror, or hide a release; use it all the same with `--allow-downgrade`"
+                    .to_owned()
+            }
+            Self::NoList { .. } => format!(
+                "name the version itself; or list the mirror's versions there, as in `[\"{}\"]`",
+                env!("CARGO_PKG_VERSION")
+            ),
+            Self::NoRepository { authenticated: true, .. } => {
+                "check the name, and that the token in GH_TOKEN or GITHUB_TOKEN may read this repository".to_owned()
+            }
+            Self::NoRepository { .. } => {
+                "check the name in ENCODERFILE_GITHUB_REPO; a private repository needs a token in GITHUB_TOKEN".to_owned()
+            }
+            Self::RateLimited { authenticated: Some(false), .. } => {
+                "GitHub answers 60 requests an hour without a token and 5000 with one: set GITHUB_TOKEN; \
+                 or name the version itself, which needs no request to the API"
+                    .to_owned()
+            }
+            Self::RateLimited { authenticated: Some(true), .. } => {
+                "wait until then; or name the version itself, which needs no request to the API".to_owned()
+            }
+            Self::RateLimited { authenticated: None, .. } => {
+                "wait until then, or use another `--source`".to_owned()
+            }
+            Self::Status { status, .. } if *status == reqwest::StatusCode::UNAUTHORIZED => {
+                "check the token in GH_TOKEN or GITHUB_TOKEN: it may have expired".to_owned()
             }
             Self::NoSuchSource { .. } => "check the directory that `--source` or ENCODERFILE_BASE_BINARY_BASE_URL names; \
                  the address of a server begins with `https://`"
@@ -305,6 +423,7 @@ impl Error {
             Self::Corrupt { id, .. } => {
                 format!("fetch it again with `{}`", fetch_command(id.target, &id.version, options))
             }
+            Self::UnusableAnswer { .. } => "name the version itself, or use another `--source`".to_owned(),
             Self::Network { .. } | Self::Status { .. } | Self::Incomplete { .. } => {
                 "run the same command again, which continues an archive that has begun; or use another `--source`".to_owned()
             }
@@ -334,6 +453,26 @@ pub(crate) fn with_reasons(error: &Error) -> String {
         next = reason.source();
     }
     text
+}
+
+fn quoted(locations: &[String]) -> String {
+    locations.iter().map(|location| format!("`{location}`")).collect::<Vec<_>>().join(" and ")
+}
+
+fn list_known(known: &[Version]) -> String {
+    const SHOWN: usize = 8;
+    if known.is_empty() {
+        return "\n  there is: none at all".to_owned();
+    }
+    let versions: Vec<_> = known.iter().take(SHOWN).map(Version::to_string).collect();
+    let more = if known.len() > SHOWN { ", …" } else { "" };
+    format!("\n  there is: {}{more}", versions.join(", "))
+}
+
+fn show_reset(reset: Option<Timestamp>) -> String {
+    let Some(reset) = reset else { return String::new() };
+    let minutes = (reset.as_second() - Timestamp::now().as_second()).max(0).unsigned_abs().div_ceil(60);
+    format!(", its rate limit resets at {reset} (in {minutes} min)")
 }
 
 fn list_available(targets: &[Target]) -> String {
@@ -371,7 +510,7 @@ mod tests {
         let digest = Digest::of(b"");
         let status = reqwest::StatusCode::BAD_GATEWAY;
         for error in [
-            Error::NoSuchRelease { version: version(), location: location() },
+            Error::NoSuchRelease { version: version(), locations: vec![location()] },
             Error::NoSuchSource { version: version(), location: location(), problem: "does not exist" },
             Error::NoSuchFile { version: version(), location: location() },
             Error::WrongBytes { location: location(), expected: digest, found: digest, note: None },

@@ -7,7 +7,7 @@
 //! | 1 | remove leftovers (`.tmp-*`), and the receipt when installing again | no receipt: not installed |
 //! | 2 | complete `partial/<sha256>`, check its hash | the next run continues it; wrong bytes were deleted |
 //! | 3 | unpack into a temporary file in the entry, check size and hash, mode 0555, fsync | a leftover, removed by step 1 |
-//! | 4 | store index and signature, under the index lock: signature, then index | an unused signature or index |
+//! | 4 | store index and signature, under the index lock: signature, then index; note the version as seen | an unused signature or index |
 //! | 5 | rename the temporary file to `encoderfile-runtime`, fsync the directory | a whole binary without a receipt: not installed |
 //! | 6 | write the receipt beside its place, fsync, rename | the receipt is there or not; if it is, so is all it speaks of |
 //! | 7 | delete the partial file | the next fetch deletes it |
@@ -80,7 +80,8 @@ pub(crate) async fn store_index(
 ) -> Result<()> {
     let lock = cache.index_lock(signed.key_id, &signed.index.version);
     let _lock = Lock::acquire(&lock, Mode::Exclusive, timeout, progress).await?;
-    cache.write_index(signed)
+    cache.write_index(signed)?;
+    cache.note_seen(signed.key_id, &signed.index.version)
 }
 
 /// Steps 5 and 6.

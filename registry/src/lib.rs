@@ -44,28 +44,35 @@ mod answer;
 mod archive;
 mod base_binary;
 mod cache;
+mod catalog;
 mod client;
 mod config;
 mod connection;
 mod digest;
 mod download;
 mod error;
+mod github;
 mod host;
 mod index;
 mod install;
 mod lock;
 mod partial;
 mod progress;
+mod release;
+mod requirement;
 mod resolve;
 mod source;
 mod target;
+mod token;
 mod trust;
+mod version;
 
 pub use archive::MAX_WINDOW_LOG;
 pub use base_binary::BaseBinary;
 pub use cache::EntryId;
+pub use catalog::{ListedRelease, VERSIONS_NAME};
 pub use client::NetworkConfig;
-pub use config::RegistryConfig;
+pub use config::{RegistryConfig, TrustedSource};
 pub use connection::ConnectionError;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{Error, Result, fetch_command};
@@ -76,7 +83,12 @@ pub use index::{
     archive_trusted_comment, cli_archive_name, runtime_archive_name, trusted_comment,
 };
 pub use progress::Progress;
+pub use requirement::{InvalidRequirement, Requirement};
 pub use resolve::{CachedEntry, Fetched, Registry};
-pub use source::{DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, Location, Source, SourceError};
+pub use source::{
+    DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, GitHubRepository, Location, Source, SourceError,
+};
 pub use target::{Architecture, ObjectFormat, Target, UnknownTarget};
+pub use token::{InvalidToken, Token};
 pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, TrustError, TrustedKey, TrustedKeys};
+pub use version::Wanted;

@@ -1,35 +1,40 @@
 //! From a target and a version to a base binary that may be used.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use semver::Version;
+use tokio::sync::Mutex;
 
 use crate::base_binary::BaseBinary;
 use crate::cache::{Cache, EntryId};
-use crate::config::RegistryConfig;
+use crate::config::{RegistryConfig, TrustedSource};
 use crate::digest::Digest;
 use crate::download::Downloader;
 use crate::error::{Error, Result, with_reasons};
 use crate::host::Host;
-use crate::index::{BinaryFile, INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX, TargetEntry};
+use crate::index::{BinaryFile, INDEX_NAME, TargetEntry};
 use crate::install;
 use crate::lock::{Lock, Mode};
 use crate::partial::Partial;
 use crate::progress::Progress;
+use crate::release::Release;
 use crate::target::Target;
-use crate::trust::{KeyId, SignedIndex, TrustError};
-
-/// A signature is less than a kilobyte.
-const MAX_SIGNATURE_SIZE: u64 = 64 << 10;
+use crate::trust::{KeyId, SignedIndex, TrustError, TrustedKeys};
 
 /// Base binaries: those in the cache, and those that a source has.
 #[derive(Debug)]
 pub struct Registry {
-    config: RegistryConfig,
-    cache: Cache,
-    downloader: Downloader,
+    pub(crate) config: RegistryConfig,
+    pub(crate) cache: Cache,
+    pub(crate) downloader: Downloader,
+    /// Whose signatures count in the cache: those of any source.
+    pub(crate) trusted_keys: TrustedKeys,
+    /// Releases that were looked for, so that each is found once, however many of its targets are fetched.
+    found: Mutex<HashMap<Version, Arc<Release>>>,
 }
 
 /// What a fetch came to.
@@ -63,7 +68,8 @@ impl Registry {
     pub fn new(config: RegistryConfig) -> Self {
         let cache = Cache::new(config.cache_dir.clone());
         let downloader = Downloader::new(config.network.clone());
-        Self { config, cache, downloader }
+        let trusted_keys = config.trusted_keys();
+        Self { config, cache, downloader, trusted_keys, found: Mutex::default() }
     }
 
     /// The settings.
@@ -80,7 +86,7 @@ impl Registry {
         progress: &dyn Progress,
     ) -> Result<BaseBinary> {
         let mut refused = None;
-        for key in self.config.trusted_keys.iter() {
+        for key in self.trusted_keys.iter() {
             let id = EntryId { key_id: key.id, version: version.clone(), target };
             match self.open(&id, progress).await {
                 Ok(Some(base)) => return Ok(base),
@@ -96,7 +102,7 @@ impl Registry {
 
     fn not_cached(&self, target: Target, version: &Version) -> Result<Error> {
         let mut untrusted = self.cache.signers(version, target)?;
-        untrusted.retain(|signer| self.config.trusted_keys.iter().all(|key| key.id != *signer));
+        untrusted.retain(|signer| self.trusted_keys.iter().all(|key| key.id != *signer));
         Ok(Error::NotCached { target, version: version.clone(), untrusted })
     }
 
@@ -154,21 +160,38 @@ impl Registry {
         Ok(Fetched { base, was_cached })
     }
 
-    /// The verified index of a release: from the source, or from the cache when offline.
+    /// The verified index of a release: from the first source that has it, or from the cache when offline.
     pub async fn index(&self, version: &Version, progress: &dyn Progress) -> Result<SignedIndex> {
         if !self.config.offline {
-            return self.download_index(version, progress).await;
+            return Ok(self.find_release(version, progress).await?.signed.clone());
         }
         let mut refused = None;
-        for key in self.config.trusted_keys.iter() {
+        for key in self.trusted_keys.iter() {
             match self.cached_index(key.id, version, progress).await {
                 Ok(Some(signed)) => return Ok(signed),
                 Ok(None) => {}
                 Err(error) => refused = refused.or(Some(error)),
             }
         }
-        let location = self.config.cache_dir.display().to_string();
-        Err(refused.unwrap_or_else(|| Error::NoSuchRelease { version: version.clone(), location }))
+        let locations = vec![self.config.cache_dir.display().to_string()];
+        Err(refused.unwrap_or_else(|| Error::NoSuchRelease { version: version.clone(), locations }))
+    }
+
+    /// The release at the first source that has it.
+    async fn find_release(&self, version: &Version, progress: &dyn Progress) -> Result<Arc<Release>> {
+        let mut found = self.found.lock().await;
+        if let Some(release) = found.get(version) {
+            return Ok(Arc::clone(release));
+        }
+        let find = async |at: &TrustedSource| Release::find(at, version, &self.downloader, progress).await;
+        let Some(release) = self.first_source(progress, find).await? else {
+            let sources = self.config.sources.iter();
+            let locations = sources.map(|at| at.source.locate(version, INDEX_NAME).to_string());
+            return Err(Error::NoSuchRelease { version: version.clone(), locations: locations.collect() });
+        };
+        let release = Arc::new(release);
+        found.insert(version.clone(), Arc::clone(&release));
+        Ok(release)
     }
 
     /// What is in the cache, ordered by key, version and target. Nothing is verified or locked.
@@ -233,7 +256,7 @@ impl Registry {
             let Some((index, signature)) = self.cache.read_index(key_id, version)? else {
                 return Ok(None);
             };
-            let signed = SignedIndex::verify(&self.config.trusted_keys, index, signature, version);
+            let signed = SignedIndex::verify(&self.trusted_keys, index, signature, version);
             let signed = signed.and_then(|signed| match signed.key_id {
                 found if found == key_id => Ok(signed),
                 found => Err(TrustError::UnknownKey { key_id: found, trusted: vec![key_id] }),
@@ -259,32 +282,6 @@ impl Registry {
         }
     }
 
-    async fn download_index(&self, version: &Version, progress: &dyn Progress) -> Result<SignedIndex> {
-        let at = self.config.source.locate(version, INDEX_NAME);
-        let signature_at = self.config.source.locate(version, &format!("{INDEX_NAME}{SIGNATURE_SUFFIX}"));
-        if self.config.trusted_keys.is_empty() {
-            let (version, location) = (version.clone(), at.to_string());
-            let source = Box::new(TrustError::NoKeys);
-            return Err(Error::Untrusted { version, location, cached: false, note: None, source });
-        }
-        if let Some(problem) = self.config.source.problem() {
-            let location = self.config.source.to_string();
-            return Err(Error::NoSuchSource { version: version.clone(), location, problem });
-        }
-        let missing = |location: String| Error::NoSuchRelease { version: version.clone(), location };
-        let index = self.downloader.small(&at, MAX_INDEX_SIZE, progress).await?;
-        let index = index.ok_or_else(|| missing(at.to_string()))?;
-        let signature = self.downloader.small(&signature_at, MAX_SIGNATURE_SIZE, progress).await?;
-        let signature = signature.ok_or_else(|| missing(signature_at.to_string()))?;
-        let note = index.note.or(signature.note);
-        SignedIndex::verify(&self.config.trusted_keys, index.bytes, signature.bytes, version).map_err(
-            |source| {
-                let (version, location) = (version.clone(), at.to_string());
-                Error::Untrusted { version, location, cached: false, note, source: Box::new(source) }
-            },
-        )
-    }
-
     async fn install(
         &self,
         target: Target,
@@ -296,7 +293,8 @@ impl Registry {
         if self.config.offline {
             return Err(Error::Offline { target, version: version.clone() });
         }
-        let signed = self.download_index(version, progress).await?;
+        let release = self.find_release(version, progress).await?;
+        let signed = &release.signed;
         let Some(entry) = signed.index.targets.get(&target) else {
             let available = signed.index.targets.keys().copied().collect();
             return Err(Error::NoSuchTarget { target, version: version.clone(), available });
@@ -304,7 +302,7 @@ impl Registry {
         check_floor(host, target, version, entry)?;
         let id = EntryId { key_id: signed.key_id, version: version.clone(), target };
         self.cache.create(&id)?;
-        let was_cached = self.install_locked(&id, &signed, entry, force, progress).await?;
+        let was_cached = self.install_locked(&id, &release, entry, force, progress).await?;
         // The lock is shared from here on. Between the two, only somebody who removes it can have been here.
         let base = self.open(&id, progress).await?;
         let base = base.map_or_else(|| Err(self.not_cached(target, version)?), Ok)?;
@@ -325,7 +323,7 @@ impl Registry {
     async fn install_locked(
         &self,
         id: &EntryId,
-        signed: &SignedIndex,
+        release: &Release,
         entry: &TargetEntry,
         force: bool,
         progress: &dyn Progress,
@@ -333,7 +331,7 @@ impl Registry {
         let timeout = self.config.lock_timeout;
         let lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Exclusive, timeout, progress).await?;
         if !force && self.cache.is_installed(id, entry)? {
-            install::store_index(&self.cache, signed, timeout, progress).await?;
+            install::store_index(&self.cache, &release.signed, timeout, progress).await?;
             return Ok(true);
         }
         if lock.is_real() {
@@ -342,7 +340,11 @@ impl Registry {
         let partial =
             Partial::open(&self.cache.partial(entry.archive.sha256), entry.archive.size, timeout).await?;
         install::check_space(&self.cache, entry.archive.size - partial.length(), entry)?;
-        let location = self.config.source.locate(&id.version, &entry.archive.name);
+        let missing = || Error::NoSuchFile {
+            version: id.version.clone(),
+            location: format!("{} (file {})", release.source(), entry.archive.name),
+        };
+        let location = release.locate(&entry.archive.name).ok_or_else(missing)?;
         let partial =
             self.downloader.complete(&location, &entry.archive, &id.version, partial, progress).await?;
         let unpacked = {
@@ -360,8 +362,8 @@ impl Registry {
                 return Err(error);
             }
         };
-        install::store_index(&self.cache, signed, timeout, progress).await?;
-        install::commit(&self.cache, id, entry, self.config.source.to_string(), binary)?;
+        install::store_index(&self.cache, &release.signed, timeout, progress).await?;
+        install::commit(&self.cache, id, entry, release.source().to_string(), binary)?;
         partial.remove()?;
         Ok(false)
     }

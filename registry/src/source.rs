@@ -7,23 +7,24 @@ use semver::Version;
 use url::{Host, Url};
 
 use crate::index::INDEX_NAME;
+use crate::token::Token;
 
 /// The repository of the project's own releases.
 pub const DEFAULT_REPOSITORY: &str = "encoderfile/encoderfile";
 /// The server of the project's own releases.
 pub const DEFAULT_SERVER: &str = "https://github.com";
+/// The API of [`DEFAULT_SERVER`].
+const DEFAULT_API: &str = "https://api.github.com";
+/// Where a GitHub Enterprise server has its API.
+const ENTERPRISE_API: [&str; 2] = ["api", "v3"];
 
 /// Where releases come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// GitHub releases by their plain download URLs, which cost no API call and know no rate limit.
-    GitHub {
-        /// `https://github.com`, or a GitHub Enterprise server.
-        server: Url,
-        /// `owner/name`.
-        repository: String,
-    },
+    /// GitHub releases by their plain download URLs, which cost no API call and know no rate limit. The API is asked for
+    /// what has no plain URL: the list of releases, and the files of private repositories.
+    GitHub(GitHubRepository),
     /// Any web server with the layout `{base}/v{version}/{file}`.
     Mirror {
         /// What the layout starts from.
@@ -38,13 +39,28 @@ pub enum Source {
     },
 }
 
+/// A repository at GitHub, or at a GitHub Enterprise server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitHubRepository {
+    pub(crate) server: Url,
+    pub(crate) api: Url,
+    /// `owner/name`.
+    pub(crate) repository: String,
+    /// Sent to the API, and nowhere else.
+    pub(crate) token: Option<Token>,
+}
+
 /// What the user may change about the default source. The program reads the environment; this crate does not.
 #[derive(Clone, Debug, Default)]
 pub struct GitHubConfig {
     /// `GITHUB_SERVER_URL`.
     pub server_url: Option<String>,
+    /// `GITHUB_API_URL`. Otherwise the API that belongs to the server.
+    pub api_url: Option<String>,
     /// `ENCODERFILE_GITHUB_REPO`.
     pub repository: Option<String>,
+    /// `GH_TOKEN` or `GITHUB_TOKEN`: a secret of the API's host.
+    pub token: Option<Token>,
 }
 
 /// One file of a source.
@@ -56,6 +72,13 @@ pub enum Location {
         url: Url,
         /// Whether plain HTTP is allowed, beyond loopback.
         allow_http: bool,
+    },
+    /// To be downloaded from GitHub's API, which redirects to where the bytes are.
+    Asset {
+        /// The address at the API.
+        url: Url,
+        /// For the API's host alone.
+        token: Option<Token>,
     },
     /// To be copied.
     Path(PathBuf),
@@ -105,7 +128,13 @@ impl Source {
             }
         }
         let server = base_url(config.server_url.as_deref().unwrap_or(DEFAULT_SERVER), false)?;
-        Ok(Self::GitHub { server, repository: repository.to_owned() })
+        let api = match &config.api_url {
+            Some(api) => base_url(api, false)?,
+            None if server.host_str() == Some("github.com") => base_url(DEFAULT_API, false)?,
+            None => join(&server, ENTERPRISE_API),
+        };
+        let (repository, token) = (repository.to_owned(), config.token.clone());
+        Ok(Self::GitHub(GitHubRepository { server, api, repository, token }))
     }
 
     /// What `--source` takes: a URL is a mirror, everything else is a directory. Plain HTTP needs `allow_http` unless the
@@ -130,7 +159,7 @@ impl Source {
     pub fn locate(&self, version: &Version, file: &str) -> Location {
         let tag = format!("v{version}");
         match self {
-            Self::GitHub { server, repository } => {
+            Self::GitHub(GitHubRepository { server, repository, .. }) => {
                 let url = join(server, repository.split('/').chain(["releases", "download", &tag, file]));
                 Location::Url { url, allow_http: false }
             }
@@ -187,7 +216,7 @@ fn base_url(text: &str, allow_http: bool) -> Result<Url, SourceError> {
     Ok(url)
 }
 
-fn join<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
+pub(crate) fn join<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
     let mut url = base.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().extend(segments);
@@ -222,7 +251,7 @@ fn redacted(url: &Url) -> String {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GitHub { server, repository } => {
+            Self::GitHub(GitHubRepository { server, repository, .. }) => {
                 f.write_str(&redacted(&join(server, repository.split('/').chain(["releases"]))))
             }
             Self::Mirror { base, .. } => f.write_str(&redacted(base)),
@@ -234,7 +263,7 @@ impl fmt::Display for Source {
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url { url, .. } => f.write_str(&redacted(url)),
+            Self::Url { url, .. } | Self::Asset { url, .. } => f.write_str(&redacted(url)),
             Self::Path(path) => write!(f, "{}", path.display()),
         }
     }
@@ -258,6 +287,7 @@ mod tests {
         let config = GitHubConfig {
             server_url: Some("https://ghe.example.com/".to_owned()),
             repository: Some("acme/models".to_owned()),
+            ..GitHubConfig::default()
         };
         assert_eq!(
             url_of(&Source::github(&config).unwrap()),

@@ -1,5 +1,6 @@
 //! Whose signatures count, and what a signature must say.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
@@ -14,6 +15,8 @@ use crate::index::{BaseIndex, IndexError, PROJECT, trusted_comment};
 
 /// The project's public keys. Several, so that one can be rotated while older clients still know the other.
 const COMPILED_IN: &str = include_str!("../trusted-keys.pub");
+/// Ids of keys that the project, or somebody whose key it knew, has lost.
+const REVOKED: &str = include_str!("../revoked-keys.txt");
 /// Algorithm (2 bytes) and key id (8 bytes), at the start of a minisign public key and of a signature.
 const HEAD: usize = 10;
 /// Longer files are no key files.
@@ -109,10 +112,11 @@ pub struct TrustedKey {
     key: PublicKey,
 }
 
-/// The keys whose signatures count.
+/// The keys whose signatures count, and those that no longer do, whoever trusts them.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedKeys {
     keys: Vec<TrustedKey>,
+    revoked: BTreeSet<KeyId>,
 }
 
 impl TrustedKeys {
@@ -125,7 +129,29 @@ impl TrustedKeys {
     pub fn compiled_in() -> Result<Self, KeyError> {
         let mut keys = Self::none();
         keys.add_text(COMPILED_IN, "compiled in")?;
+        for line in REVOKED.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let malformed = |error: InvalidKeyId| KeyError::Malformed {
+                origin: "compiled in".to_owned(),
+                reason: error.to_string(),
+            };
+            keys.revoke(line.parse().map_err(malformed)?);
+        }
         Ok(keys)
+    }
+
+    /// Takes a key out, now and whenever it is added again: what it signed counts no more.
+    pub fn revoke(&mut self, key_id: KeyId) {
+        self.revoked.insert(key_id);
+    }
+
+    /// The keys and the revocations of both.
+    pub fn extend(&mut self, other: &Self) {
+        self.revoked.extend(&other.revoked);
+        for key in &other.keys {
+            if !self.keys.iter().any(|known| known.key == key.key) {
+                self.keys.push(key.clone());
+            }
+        }
     }
 
     /// Adds what `--trusted-key` takes: a minisign public key in base64, or the path of a file that holds one or several.
@@ -165,30 +191,38 @@ impl TrustedKeys {
         Ok(())
     }
 
-    /// The keys, the project's own first.
+    /// The keys that are not revoked, the project's own first.
     pub fn iter(&self) -> impl Iterator<Item = &TrustedKey> {
-        self.keys.iter()
+        self.keys.iter().filter(|key| !self.revoked.contains(&key.id))
     }
 
     /// Whether nothing can be verified.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.iter().next().is_none()
+    }
+
+    /// Whether what this key signed counts no more.
+    pub fn is_revoked(&self, key_id: KeyId) -> bool {
+        self.revoked.contains(&key_id)
     }
 
     /// Checks that `signature` is a prehashed signature of `bytes` by one of the keys. Returns who signed, and the trusted
     /// comment, which the signature covers.
     pub fn verify(&self, bytes: &[u8], signature: &str) -> Result<(KeyId, String), TrustError> {
-        if self.is_empty() {
+        if self.is_empty() && self.revoked.is_empty() {
             return Err(TrustError::NoKeys);
         }
         let decoded = Signature::decode(signature)
             .map_err(|error| TrustError::Malformed { reason: error.to_string() })?;
         let key_id = signature.lines().nth(1).and_then(KeyId::of_base64);
         let key_id = key_id.ok_or_else(|| TrustError::Malformed { reason: "it has no key id".to_owned() })?;
+        if self.is_revoked(key_id) {
+            return Err(TrustError::Revoked { key_id });
+        }
         let mut result =
-            Err(TrustError::UnknownKey { key_id, trusted: self.keys.iter().map(|key| key.id).collect() });
+            Err(TrustError::UnknownKey { key_id, trusted: self.iter().map(|key| key.id).collect() });
         // An id is only 64 bits that its owner chooses: two keys may share one.
-        for trusted in self.keys.iter().filter(|trusted| trusted.id == key_id) {
+        for trusted in self.iter().filter(|trusted| trusted.id == key_id) {
             result = match trusted.key.verify(bytes, &decoded, false) {
                 Ok(()) => return Ok((key_id, decoded.trusted_comment().to_owned())),
                 Err(minisign_verify::Error::UnexpectedAlgorithm) => Err(TrustError::Legacy { key_id }),
@@ -218,12 +252,18 @@ pub enum TrustError {
         reason: String,
     },
     /// Signed by somebody else.
-    #[error("signed by key {key_id}, which is not trusted (trusted: {})", list(.trusted))]
+    #[error("signed by key {key_id}, which is not trusted{}", list(.trusted))]
     UnknownKey {
         /// Who signed.
         key_id: KeyId,
         /// Whose signatures count.
         trusted: Vec<KeyId>,
+    },
+    /// Signed with a key that its owner no longer vouches for.
+    #[error("signed by key {key_id}, which is revoked")]
+    Revoked {
+        /// Who signed.
+        key_id: KeyId,
     },
     /// Made over the document itself and not over its hash, as minisign did before version 0.8.
     #[error(
@@ -267,7 +307,10 @@ pub enum TrustError {
 }
 
 fn list(ids: &[KeyId]) -> String {
-    ids.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", ")
+    if ids.is_empty() {
+        return String::new();
+    }
+    format!(" (trusted: {})", ids.iter().map(KeyId::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// An index whose signature was verified, with the bytes that prove it.
@@ -352,6 +395,21 @@ mod tests {
         other.add("RWRWYTRT0HXRHrxLJvLz1Xwcpf9F4hU6Qx0yAUqLtZ5ch5eaGfoGrjRH").unwrap();
         assert!(matches!(other.verify(b"test", SIGNATURE), Err(TrustError::UnknownKey { .. })));
         assert!(matches!(keys().verify(b"test", "<!doctype html>"), Err(TrustError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_revoked_key_counts_no_more_whoever_adds_it() {
+        let mut keys = keys();
+        let id = keys.iter().next().unwrap().id;
+        keys.revoke(id);
+        keys.add(KEY).unwrap();
+        assert!(keys.is_empty());
+        assert!(
+            matches!(keys.verify(b"test", SIGNATURE), Err(TrustError::Revoked { key_id }) if key_id == id)
+        );
+        let mut all = self::keys();
+        all.extend(&keys);
+        assert!(matches!(all.verify(b"test", SIGNATURE), Err(TrustError::Revoked { .. })));
     }
 
     #[test]

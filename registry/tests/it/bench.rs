@@ -56,7 +56,11 @@ impl Bench {
     }
 
     pub(crate) fn config(&self) -> RegistryConfig {
-        config(&self.cache(), &self.server.url(), self.keys())
+        self.config_with(self.keys())
+    }
+
+    pub(crate) fn config_with(&self, keys: TrustedKeys) -> RegistryConfig {
+        config(&self.cache(), &self.server.url(), keys)
     }
 
     pub(crate) fn registry(&self) -> Registry {

@@ -7,4 +7,6 @@ mod concurrency;
 mod download;
 mod fetch;
 mod regression;
+mod sources;
 mod trust;
+mod versions;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use encoderfile_registry::{Error, Registry, RegistryConfig, TrustError, TrustedKeys};
+use encoderfile_registry::{Error, Registry, TrustError, TrustedKeys};
 use encoderfile_testing::{Release, SigningKey};
 
 use crate::bench::{Bench, LINUX, VERSION, block_on, fetch, flip_a_byte};
@@ -13,6 +13,10 @@ fn refused(bench: &Bench) -> TrustError {
     assert_eq!(error.exit_code(), 4, "{error}");
     assert_eq!(bench.archive_downloads(), 0);
     assert!(!bench.cache().exists());
+    reason(error)
+}
+
+fn reason(error: Error) -> TrustError {
     let Error::Untrusted { source, .. } = error else { panic!("{error}") };
     *source
 }
@@ -72,7 +76,7 @@ fn a_key_that_is_not_trusted_is_named() {
 #[test]
 fn without_any_key_nothing_is_asked_for() {
     let bench = Bench::new();
-    let registry = Registry::new(RegistryConfig { trusted_keys: TrustedKeys::none(), ..bench.config() });
+    let registry = Registry::new(bench.config_with(TrustedKeys::none()));
     let error = fetch(&registry).unwrap_err();
     assert_eq!(error.exit_code(), 4);
     assert!(error.hint("").unwrap().contains("--trusted-key"), "{error}");
@@ -109,13 +113,30 @@ fn a_rotated_key_overlaps_with_the_new_one() {
     let new = SigningKey::generate();
     let mut keys = bench.keys();
     keys.add(&new.public()).unwrap();
-    let registry = Registry::new(RegistryConfig { trusted_keys: keys, ..bench.config() });
+    let registry = Registry::new(bench.config_with(keys));
     fetch(&registry).unwrap();
     Release::write(&bench.www(), "0.3.0", &[(LINUX.triple(), b"signed by the new key")], &new);
     let later = semver::Version::new(0, 3, 0);
     let fetched = block_on(registry.fetch(LINUX, &later, false, &())).unwrap();
     assert_eq!(fetched.base.key_id.to_string(), new.id());
     assert_eq!(block_on(registry.locate(LINUX, &VERSION, &())).unwrap().key_id.to_string(), bench.key.id());
+}
+
+#[test]
+fn what_a_revoked_key_signed_is_used_no_more_not_even_from_the_cache() {
+    let bench = Bench::new();
+    bench.fetch_whole();
+    let mut keys = bench.keys();
+    keys.revoke(bench.key.id().parse().unwrap());
+    let registry = Registry::new(bench.config_with(keys));
+    let error = block_on(registry.locate(LINUX, &VERSION, &())).unwrap_err();
+    assert!(matches!(&error, Error::NotCached { untrusted, .. } if untrusted.len() == 1), "{error}");
+    let TrustError::NoKeys = reason(fetch(&registry).unwrap_err()) else { panic!("the only key is revoked") };
+    let mut keys = bench.keys();
+    keys.add(&SigningKey::generate().public()).unwrap();
+    keys.revoke(bench.key.id().parse().unwrap());
+    let error = fetch(&Registry::new(bench.config_with(keys))).unwrap_err();
+    assert!(matches!(reason(error), TrustError::Revoked { .. }));
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! One release at one source: the index that proves what it holds, and where its files are.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use url::Url;
+
+use crate::answer::Failure;
+use crate::config::TrustedSource;
+use crate::download::{Downloader, Small};
+use crate::error::{Error, Result};
+use crate::github;
+use crate::index::{INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX};
+use crate::progress::Progress;
+use crate::source::{Location, Source};
+use crate::trust::{SignedIndex, TrustError};
+
+/// A signature is less than a kilobyte.
+const MAX_SIGNATURE_SIZE: u64 = 64 << 10;
+
+/// A release whose index was verified, and the source that has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Release {
+    pub(crate) signed: SignedIndex,
+    files: Files,
+}
+
+/// Where the files of a release are.
+#[derive(Clone, Debug)]
+struct Files {
+    source: Source,
+    version: Version,
+    /// At GitHub's API, by file name. None: where the source's layout has them.
+    assets: Option<BTreeMap<String, Url>>,
+}
+
+impl Release {
+    /// Looks for a release at a source and believes its index only if one of the source's keys signed it as this version's;
+    /// `None` where the source does not have it.
+    pub(crate) async fn find(
+        at: &TrustedSource,
+        version: &Version,
+        downloader: &Downloader,
+        progress: &dyn Progress,
+    ) -> Result<Option<Self>> {
+        let TrustedSource { source, trusted_keys } = at;
+        let location = source.locate(version, INDEX_NAME).to_string();
+        let untrusted = |source, note| Error::Untrusted {
+            version: version.clone(),
+            location: location.clone(),
+            cached: false,
+            note,
+            source: Box::new(source),
+        };
+        if trusted_keys.is_empty() {
+            return Err(untrusted(TrustError::NoKeys, None));
+        }
+        if let Some(problem) = source.problem() {
+            let location = source.to_string();
+            return Err(Error::NoSuchSource { version: version.clone(), location, problem });
+        }
+        let mut files = Files { source: source.clone(), version: version.clone(), assets: None };
+        let mut found = files.index_and_signature(downloader, progress).await?;
+        if found.is_none()
+            && let Some(assets) = assets(source, version, downloader, progress).await?
+        {
+            files.assets = Some(assets);
+            found = files.index_and_signature(downloader, progress).await?;
+        }
+        let Some((index, signature)) = found else { return Ok(None) };
+        let note = index.note.or(signature.note);
+        match SignedIndex::verify(trusted_keys, index.bytes, signature.bytes, version) {
+            Ok(signed) => Ok(Some(Self { signed, files })),
+            Err(error) => Err(untrusted(error, note)),
+        }
+    }
+
+    /// Where a file of the release is.
+    pub(crate) fn locate(&self, file: &str) -> Option<Location> {
+        self.files.locate(file)
+    }
+
+    /// The source that has it.
+    pub(crate) fn source(&self) -> &Source {
+        &self.files.source
+    }
+}
+
+impl Files {
+    fn locate(&self, file: &str) -> Option<Location> {
+        let Some(assets) = &self.assets else { return Some(self.source.locate(&self.version, file)) };
+        let Source::GitHub(at) = &self.source else { return None };
+        let url = assets.get(file)?.clone();
+        // The address is the server's word, the token is for the API alone.
+        let token = at.token.clone().filter(|_| url.origin() == at.api.origin());
+        Some(Location::Asset { url, token })
+    }
+
+    async fn index_and_signature(
+        &self,
+        downloader: &Downloader,
+        progress: &dyn Progress,
+    ) -> Result<Option<(Small, Small)>> {
+        let Some(at) = self.locate(INDEX_NAME) else { return Ok(None) };
+        let Some(index) = downloader.small(&at, MAX_INDEX_SIZE, progress).await? else { return Ok(None) };
+        let name = format!("{INDEX_NAME}{SIGNATURE_SUFFIX}");
+        let Some(at) = self.locate(&name) else { return Ok(None) };
+        let signature = downloader.small(&at, MAX_SIGNATURE_SIZE, progress).await?;
+        let missing = || Error::NoSuchFile { version: self.version.clone(), location: at.to_string() };
+        Ok(Some((index, signature.ok_or_else(missing)?)))
+    }
+}
+
+/// The files of a private repository's release have addresses only at the API, and only for those who may see them.
+async fn assets(
+    source: &Source,
+    version: &Version,
+    downloader: &Downloader,
+    progress: &dyn Progress,
+) -> Result<Option<BTreeMap<String, Url>>> {
+    let Source::GitHub(at) = source else { return Ok(None) };
+    if at.token.is_none() {
+        return Ok(None);
+    }
+    let tag = format!("v{version}");
+    let ask =
+        async || -> Result<_, Failure> { github::release(downloader.client(source, false)?, at, &tag).await };
+    let release = downloader.persist(progress, ask).await?;
+    Ok(release.map(|release| release.assets.into_iter().map(|asset| (asset.name, asset.url)).collect()))
+}
