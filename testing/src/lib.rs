@@ -1,10 +1,14 @@
-//! For this workspace's tests only: the built executables, the small models, a signed release made of any bytes, and a
-//! loopback server that can misbehave.
+//! For this workspace's tests only: the built executables, the small models, a signed release made of any bytes, and
+//! a loopback server that can misbehave.
 
+mod answer;
 mod executables;
 mod release;
+mod request;
 mod server;
 
+pub use answer::{Content, Reply};
 pub use executables::{build_executable, model_folder};
 pub use release::{Release, SigningKey, archive_name, compress, index_json, runtime_archive};
-pub use server::{Fault, Request, Server};
+pub use request::Request;
+pub use server::{Fault, Server};

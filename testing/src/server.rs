@@ -1,15 +1,18 @@
-//! A web server on loopback that serves a directory, counts what it is asked, and misbehaves on command.
+//! A web server on loopback that serves a directory or answers as it is told, counts what it is asked, and misbehaves
+//! on command.
 //!
 //! It speaks HTTP by hand: a real server library would refuse to send most of what the tests need.
 
-use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-/// What the server does instead of answering properly.
+use crate::answer::{Answer, Reply};
+use crate::request::Request;
+
+/// What the server does instead of answering properly. [`Fault::Status`] and [`Fault::Body`] strike whatever was asked
+/// for; the others spoil only an answer that would have status 200 or be a part of a file.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// Closes the connection after so many bytes of the body.
@@ -34,27 +37,16 @@ pub enum Fault {
     NoLength(u64),
 }
 
-/// A request that the server got.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// The path, without query.
-    pub path: String,
-    /// The headers, names in lower case.
-    pub headers: HashMap<String, String>,
-    /// How many bytes of body were given to the connection in answer.
-    pub sent: u64,
-}
-
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     faults: Vec<(String, Fault, usize)>,
-    requests: Vec<Request>,
+    pub(crate) requests: Vec<Request>,
     released: bool,
-    stopped: bool,
+    pub(crate) stopped: bool,
 }
 
-struct Shared {
-    root: PathBuf,
+pub(crate) struct Shared {
+    handler: Box<dyn Fn(&Request) -> Reply + Send + Sync>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -69,10 +61,19 @@ pub struct Server {
 impl Server {
     /// Serves `root` on a port that the system chooses.
     pub fn start(root: &Path) -> Self {
+        let root = root.to_owned();
+        Self::start_with(move |request| match find(&root, &request.path) {
+            Some(path) => Reply::file(path),
+            None => Reply::empty(404),
+        })
+    }
+
+    /// Answers with what `handler` says, on a port that the system chooses. Faults come first.
+    pub fn start_with(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port");
         let address = listener.local_addr().expect("an address");
-        let shared =
-            Arc::new(Shared { root: root.to_owned(), state: Mutex::default(), changed: Condvar::new() });
+        let handler = Box::new(handler);
+        let shared = Arc::new(Shared { handler, state: Mutex::default(), changed: Condvar::new() });
         let accepting = Arc::clone(&shared);
         let thread = thread::spawn(move || {
             for stream in listener.incoming() {
@@ -111,10 +112,10 @@ impl Server {
 
     /// Waits until there were `count` requests for paths that end with `path`.
     pub fn wait_for(&self, path: &str, count: usize) {
-        let enough = |state: &mut State| {
+        let too_few = |state: &State| {
             state.requests.iter().filter(|request| request.path.ends_with(path)).count() < count
         };
-        drop(self.shared.changed.wait_while(self.shared.lock(), enough));
+        self.shared.wait_while(too_few);
     }
 
     /// Answers the requests that [`Fault::Hold`] holds.
@@ -137,141 +138,44 @@ impl Drop for Server {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
-        let Some((path, headers)) = read_request(stream)? else { return Ok(()) };
-        let (number, fault) = self.note(&path, &headers);
-        let mut answer = Answer { shared: self, stream, number };
-        if matches!(fault, Some(Fault::Hold)) {
-            drop(self.changed.wait_while(self.lock(), |state| !state.released && !state.stopped));
-        }
-        let file = self.find(&path).and_then(|path| std::fs::read(path).ok());
-        let Some(file) = file else { return answer.head(404, &[("Content-Length", "0".to_owned())]) };
-        let range = headers
-            .get("range")
-            .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-        let length = |bytes: u64| ("Content-Length", bytes.to_string());
-        let size = file.len() as u64;
-        match fault {
-            Some(Fault::Status(status, mut headers)) => {
-                headers.push(length(0));
-                answer.head(status, &headers)
-            }
-            Some(Fault::Body(body, mut headers)) => {
-                headers.push(length(body.len() as u64));
-                answer.head(200, &headers)?;
-                answer.body(&body)
-            }
-            Some(Fault::LongerLength(more)) => {
-                answer.head(200, &[length(size + more)])?;
-                answer.body(&file)
-            }
-            Some(Fault::NoRanges) => {
-                answer.head(200, &[length(size)])?;
-                answer.body(&file)
-            }
-            Some(Fault::WrongRange(start)) => answer.file(&file, Some(start), None),
-            Some(Fault::Endless) => {
-                answer.head(200, &[])?;
-                loop {
-                    answer.body(&[7; 4096])?;
-                }
-            }
-            Some(Fault::NoLength(bytes)) => {
-                answer.head(200, &[])?;
-                answer.body(first(&file, bytes))
-            }
-            fault @ (None | Some(Fault::CutAfter(_) | Fault::StallAfter(_) | Fault::Hold)) => {
-                answer.file(&file, range, fault.as_ref())
-            }
-        }
+    pub(crate) fn wait_while(&self, condition: impl Fn(&State) -> bool) {
+        drop(self.changed.wait_while(self.lock(), |state| condition(state)));
     }
 
-    fn note(&self, path: &str, headers: &HashMap<String, String>) -> (usize, Option<Fault>) {
+    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let Some(request) = Request::read(stream)? else { return Ok(()) };
+        let (number, fault) = self.note(&request);
+        let mut answer = Answer { shared: self, stream, number };
+        match fault {
+            Some(Fault::Status(status, headers)) => return answer.whole(status, headers, &[]),
+            Some(Fault::Body(body, headers)) => return answer.whole(200, headers, &body),
+            Some(Fault::Hold) => self.wait_while(|state| !state.released && !state.stopped),
+            _ => {}
+        }
+        answer.reply((self.handler)(&request), request.range(), fault.as_ref())
+    }
+
+    fn note(&self, request: &Request) -> (usize, Option<Fault>) {
         let mut state = self.lock();
-        state.requests.push(Request { path: path.to_owned(), headers: headers.clone(), sent: 0 });
+        state.requests.push(request.clone());
         let number = state.requests.len() - 1;
         self.changed.notify_all();
-        let fault =
-            state.faults.iter_mut().find(|(suffix, _, times)| path.ends_with(&**suffix) && *times > 0);
+        let mut faults = state.faults.iter_mut();
+        let fault = faults.find(|(suffix, _, times)| request.path.ends_with(&**suffix) && *times > 0);
         let fault = fault.map(|(_, fault, times)| {
             *times -= 1;
             fault.clone()
         });
         (number, fault)
     }
-
-    fn find(&self, path: &str) -> Option<PathBuf> {
-        let relative = Path::new(path.strip_prefix('/')?);
-        let plain = relative.components().all(|component| matches!(component, Component::Normal(_)));
-        plain.then(|| self.root.join(relative))
-    }
 }
 
-fn read_request(stream: &TcpStream) -> std::io::Result<Option<(String, HashMap<String, String>)>> {
-    let mut lines = BufReader::new(stream).lines();
-    let Some(first) = lines.next().transpose()? else { return Ok(None) };
-    let target = first.split(' ').nth(1).unwrap_or("/").to_owned();
-    let path = target.split('?').next().unwrap_or("/").to_owned();
-    let mut headers = HashMap::new();
-    for line in lines {
-        let line = line?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-    }
-    Ok(Some((path, headers)))
-}
-
-fn first(bytes: &[u8], count: u64) -> &[u8] {
-    &bytes[..usize::try_from(count).map_or(bytes.len(), |count| count.min(bytes.len()))]
-}
-
-/// One answer, on a connection that closes after it.
-struct Answer<'a> {
-    shared: &'a Shared,
-    stream: &'a TcpStream,
-    number: usize,
-}
-
-impl Answer<'_> {
-    fn head(&mut self, status: u16, headers: &[(&str, String)]) -> std::io::Result<()> {
-        let headers: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
-        write!(self.stream, "HTTP/1.1 {status} Status\r\nConnection: close\r\n{headers}\r\n")
-    }
-
-    fn body(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        // Before they are sent: who has all bytes must find them counted.
-        self.shared.lock().requests[self.number].sent += bytes.len() as u64;
-        self.stream.write_all(bytes)
-    }
-
-    /// As a server should, up to the point where `fault` strikes.
-    fn file(&mut self, file: &[u8], range: Option<u64>, fault: Option<&Fault>) -> std::io::Result<()> {
-        let size = file.len() as u64;
-        let start = range.unwrap_or(0);
-        if start >= size && range.is_some() {
-            let headers = [("Content-Length", "0".to_owned()), ("Content-Range", format!("bytes */{size}"))];
-            return self.head(416, &headers);
-        }
-        let rest = &file[usize::try_from(start).unwrap_or(file.len())..];
-        let length = ("Content-Length", rest.len().to_string());
-        match range {
-            None => self.head(200, &[length])?,
-            Some(start) => {
-                self.head(206, &[length, ("Content-Range", format!("bytes {start}-{}/{size}", size - 1))])?;
-            }
-        }
-        match fault {
-            Some(Fault::CutAfter(bytes)) => self.body(first(rest, *bytes)),
-            Some(Fault::StallAfter(bytes)) => {
-                self.body(first(rest, *bytes))?;
-                drop(self.shared.changed.wait_while(self.shared.lock(), |state| !state.stopped));
-                Ok(())
-            }
-            _ => self.body(rest),
-        }
-    }
+fn find(root: &Path, path: &str) -> Option<PathBuf> {
+    let relative = Path::new(path.strip_prefix('/')?);
+    let plain = relative.components().all(|component| matches!(component, Component::Normal(_)));
+    plain.then(|| root.join(relative))
 }

@@ -1,0 +1,6 @@
+//! The servers of the tests, seen by a client that knows nothing but HTTP.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod client;
+mod server;
