@@ -214,16 +214,25 @@ impl Cache {
         Ok(signers)
     }
 
+    /// The releases that something is stored of, ordered.
+    pub(crate) fn releases(&self) -> Result<Vec<(KeyId, Version)>> {
+        let mut releases = Vec::new();
+        for key_id in names::<KeyId>(&self.base())? {
+            let versions = names::<Version>(&self.base().join(key_id.to_string()))?;
+            releases.extend(versions.into_iter().map(|version| (key_id, version)));
+        }
+        releases.sort_unstable();
+        Ok(releases)
+    }
+
     /// All installed base binaries, ordered. Directories and files that are none are left out.
     pub(crate) fn list(&self) -> Result<Vec<(EntryId, Receipt)>> {
         let mut found = Vec::new();
-        for key_id in names::<KeyId>(&self.base())? {
-            for version in names::<Version>(&self.base().join(key_id.to_string()))? {
-                for target in names::<Target>(&self.release(key_id, &version))? {
-                    let id = EntryId { key_id, version: version.clone(), target };
-                    if let Some(receipt) = self.read_receipt(&id)? {
-                        found.push((id, receipt));
-                    }
+        for (key_id, version) in self.releases()? {
+            for target in names::<Target>(&self.release(key_id, &version))? {
+                let id = EntryId { key_id, version: version.clone(), target };
+                if let Some(receipt) = self.read_receipt(&id)? {
+                    found.push((id, receipt));
                 }
             }
         }

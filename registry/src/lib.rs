@@ -84,7 +84,7 @@ pub use index::{
 };
 pub use progress::Progress;
 pub use requirement::{InvalidRequirement, Requirement};
-pub use resolve::{CachedEntry, Fetched, Registry};
+pub use resolve::{CachedEntry, Fetched, PlannedFetch, Registry};
 pub use source::{
     DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, GitHubRepository, Location, Source, SourceError,
 };

@@ -10,9 +10,10 @@ use crate::config::TrustedSource;
 use crate::download::{Downloader, Small};
 use crate::error::{Error, Result};
 use crate::github;
-use crate::index::{INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX};
+use crate::index::{ArchiveFile, INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX, TargetEntry};
 use crate::progress::Progress;
 use crate::source::{Location, Source};
+use crate::target::Target;
 use crate::trust::{SignedIndex, TrustError};
 
 /// A signature is less than a kilobyte.
@@ -75,9 +76,22 @@ impl Release {
         }
     }
 
-    /// Where a file of the release is.
-    pub(crate) fn locate(&self, file: &str) -> Option<Location> {
-        self.files.locate(file)
+    /// What the release has for a target.
+    pub(crate) fn entry(&self, target: Target) -> Result<&TargetEntry> {
+        let targets = &self.signed.index.targets;
+        targets.get(&target).ok_or_else(|| Error::NoSuchTarget {
+            target,
+            version: self.signed.index.version.clone(),
+            available: targets.keys().copied().collect(),
+        })
+    }
+
+    /// Where an archive of the release is.
+    pub(crate) fn locate(&self, archive: &ArchiveFile) -> Result<Location> {
+        self.files.locate(&archive.name).ok_or_else(|| Error::NoSuchFile {
+            version: self.signed.index.version.clone(),
+            location: format!("{} (file {})", self.files.source, archive.name),
+        })
     }
 
     /// The source that has it.

@@ -67,17 +67,15 @@ impl FromStr for Requirement {
         if let Ok(version) = text.parse() {
             return Ok(Self::Exact(version));
         }
-        match text.parse::<VersionReq>() {
-            Ok(range) => Ok(one_version(&range).map_or(Self::Range(range), Self::Exact)),
-            Err(_) => {
-                // The tag of a release is its version with a `v` before it.
-                let plain = text.strip_prefix(['v', 'V']).filter(|plain| plain.parse::<Self>().is_ok());
-                let latest = text.eq_ignore_ascii_case("latest") || text.eq_ignore_ascii_case("newest");
-                let suggestion = if latest { Some("latest") } else { plain };
-                let found = text.chars().take(80).collect();
-                Err(InvalidRequirement { found, suggestion: suggestion.map(str::to_owned) })
-            }
+        if let Ok(range) = text.parse::<VersionReq>() {
+            return Ok(one_version(&range).map_or(Self::Range(range), Self::Exact));
         }
+        // The tag of a release is its version with a `v` before it.
+        let plain = text.strip_prefix(['v', 'V']).filter(|plain| plain.parse::<Self>().is_ok());
+        let latest = text.eq_ignore_ascii_case("latest") || text.eq_ignore_ascii_case("newest");
+        let suggestion = if latest { Some("latest") } else { plain };
+        let found = text.chars().take(80).collect();
+        Err(InvalidRequirement { found, suggestion: suggestion.map(str::to_owned) })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::download::Downloader;
 use crate::error::{Error, Result, with_reasons};
 use crate::host::Host;
-use crate::index::{BinaryFile, INDEX_NAME, TargetEntry};
+use crate::index::{ArchiveFile, BinaryFile, INDEX_NAME, TargetEntry};
 use crate::install;
 use crate::lock::{Lock, Mode};
 use crate::partial::Partial;
@@ -44,6 +44,28 @@ pub struct Fetched {
     pub base: BaseBinary,
     /// Whether it was in the cache already.
     pub was_cached: bool,
+}
+
+/// What a fetch would do.
+#[derive(Clone, Debug)]
+pub struct PlannedFetch {
+    /// What it is.
+    pub id: EntryId,
+    /// The archive that would be downloaded.
+    pub archive: ArchiveFile,
+    /// How many bytes of the archive an interrupted download has left here.
+    pub present: u64,
+    /// Whether it is in the cache, so that nothing would be downloaded.
+    pub is_cached: bool,
+    /// Which source has it, without passwords; none where only the cache was looked at.
+    pub source: Option<String>,
+}
+
+impl PlannedFetch {
+    /// Bytes that would be downloaded.
+    pub const fn remaining(&self) -> u64 {
+        if self.is_cached { 0 } else { self.archive.size.saturating_sub(self.present) }
+    }
 }
 
 /// A base binary that is in the cache, as its receipt describes it. Nothing is verified.
@@ -158,6 +180,50 @@ impl Registry {
         // Somebody else installed it, perhaps long ago.
         let base = if was_cached { run_blocking(move || base.verify()).await? } else { base };
         Ok(Fetched { base, was_cached })
+    }
+
+    /// What [`fetch`](Self::fetch) would do, without doing it. The bytes of what is cached are not verified.
+    pub async fn plan_fetch(
+        &self,
+        target: Target,
+        version: &Version,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<PlannedFetch> {
+        let cached = match self.locate(target, version, progress).await {
+            Ok(base) => Ok(Some(base)),
+            Err(Error::NotCached { .. } | Error::Untrusted { .. }) if !self.config.offline => Ok(None),
+            Err(error) => Err(error),
+        }?;
+        if let Some(base) = cached.filter(|_| !force) {
+            let id = EntryId { key_id: base.key_id, version: base.version, target };
+            let archive = base.entry.archive;
+            return Ok(PlannedFetch { id, archive, present: 0, is_cached: true, source: None });
+        }
+        if self.config.offline {
+            return Err(Error::Offline { target, version: version.clone() });
+        }
+        let release = self.find_release(version, progress).await?;
+        let archive = release.entry(target)?.archive.clone();
+        let present = std::fs::metadata(self.cache.partial(archive.sha256)).map_or(0, |file| file.len());
+        let present = present.min(archive.size);
+        let id = EntryId { key_id: release.signed.key_id, version: version.clone(), target };
+        let source = Some(release.source().to_string());
+        Ok(PlannedFetch { id, archive, present, is_cached: false, source })
+    }
+
+    /// The releases that the cache knows: every index in it that a trusted key signed, in no particular order.
+    pub async fn known_releases(&self, progress: &dyn Progress) -> Result<Vec<SignedIndex>> {
+        let mut known = Vec::new();
+        for (key_id, version) in self.cache.releases()? {
+            if self.trusted_keys.iter().any(|key| key.id == key_id) {
+                match self.cached_index(key_id, &version, progress).await {
+                    Ok(signed) => known.extend(signed),
+                    Err(error) => progress.warning(&with_reasons(&error)),
+                }
+            }
+        }
+        Ok(known)
     }
 
     /// The verified index of a release: from the first source that has it, or from the cache when offline.
@@ -295,10 +361,7 @@ impl Registry {
         }
         let release = self.find_release(version, progress).await?;
         let signed = &release.signed;
-        let Some(entry) = signed.index.targets.get(&target) else {
-            let available = signed.index.targets.keys().copied().collect();
-            return Err(Error::NoSuchTarget { target, version: version.clone(), available });
-        };
+        let entry = release.entry(target)?;
         check_floor(host, target, version, entry)?;
         let id = EntryId { key_id: signed.key_id, version: version.clone(), target };
         self.cache.create(&id)?;
@@ -340,11 +403,7 @@ impl Registry {
         let partial =
             Partial::open(&self.cache.partial(entry.archive.sha256), entry.archive.size, timeout).await?;
         install::check_space(&self.cache, entry.archive.size - partial.length(), entry)?;
-        let missing = || Error::NoSuchFile {
-            version: id.version.clone(),
-            location: format!("{} (file {})", release.source(), entry.archive.name),
-        };
-        let location = release.locate(&entry.archive.name).ok_or_else(missing)?;
+        let location = release.locate(&entry.archive)?;
         let partial =
             self.downloader.complete(&location, &entry.archive, &id.version, partial, progress).await?;
         let unpacked = {
