@@ -218,6 +218,15 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Something in the cache is to be removed, and this user may not write there.
+    #[error("nothing can be removed from the cache `{}`: it cannot be written", .path.display())]
+    ReadOnlyCache {
+        /// The cache.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
     /// The disk has no room for the download and the unpacked binary.
     #[error("not enough space in `{}`\n  needed:    {needed} bytes\n  available: {available} bytes", .path.display())]
     NoSpace {
@@ -247,7 +256,9 @@ impl Error {
     /// network, 6 lock timeout.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::NoSpace { .. } => 1,
+            Self::Io { .. }
+            | Self::NoSpace { .. }
+            | Self::ReadOnlyCache { .. } => 1,
             Self::Source(_) | Self::Key(_) => 2,
             Self::UnknownTarget(_)
             | Self::NotCached { .. }
@@ -310,6 +321,9 @@ impl Error {
             }
             Self::LockTimeout { .. } => "try again when the other process is done, or raise `--lock-timeout`".to_owned(),
             Self::NoSpace { .. } => "make room, or name another directory with `--cache-dir`".to_owned(),
+            Self::ReadOnlyCache { .. } => {
+                "run it again as the user that the cache belongs to, or name another directory with `--cache-dir`".to_owned()
+            }
             // What is only read may be the source's.
             Self::Io { action, .. } if *action != "read" => "name another directory with `--cache-dir`".to_owned(),
             Self::Io { .. } | Self::Source(_) | Self::Key(_) | Self::BadArchive { .. } => return None,

@@ -12,6 +12,8 @@
 //! | [`Registry::fetch`] | if it is not cached, or damaged | yes | `base fetch` |
 //! | [`Registry::list_cached`] | never | no | `base list` |
 //! | [`Registry::verify`] | never | yes | `base verify` |
+//! | [`Registry::remove`] | never | no | `base remove`, `base prune` with [`select_for_pruning`] |
+//! | [`Registry::leftovers`] | never | no | `base prune` with [`Registry::remove_leftover`] |
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), encoderfile_registry::Error> {
@@ -53,13 +55,17 @@ mod error;
 mod host;
 mod index;
 mod install;
+mod leftover;
 mod lock;
 mod partial;
 mod progress;
+mod prune;
+mod removal;
 mod resolve;
 mod source;
 mod target;
 mod trust;
+mod usage;
 
 pub use archive::MAX_WINDOW_LOG;
 pub use base_binary::BaseBinary;
@@ -75,8 +81,11 @@ pub use index::{
     MAX_INDEX_SIZE, PROJECT, PlatformVersion, RUNTIME_MEMBER, SCHEMA, SIGNATURE_SUFFIX, TargetEntry,
     archive_trusted_comment, cli_archive_name, runtime_archive_name, trusted_comment,
 };
+pub use leftover::{Leftover, LeftoverKind, Reclaimed};
 pub use progress::Progress;
+pub use prune::select_for_pruning;
 pub use resolve::{CachedEntry, Fetched, Registry};
 pub use source::{DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, Location, Source, SourceError};
 pub use target::{Architecture, ObjectFormat, Target, UnknownTarget};
 pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, TrustError, TrustedKey, TrustedKeys};
+pub use usage::{Share, Usage};

@@ -7,4 +7,5 @@ mod concurrency;
 mod download;
 mod fetch;
 mod regression;
+mod removal;
 mod trust;
