@@ -57,7 +57,9 @@ mod index;
 mod install;
 mod leftover;
 mod lock;
+mod lockfile;
 mod partial;
+mod pin;
 mod progress;
 mod prune;
 mod removal;
@@ -82,6 +84,8 @@ pub use index::{
     archive_trusted_comment, cli_archive_name, runtime_archive_name, trusted_comment,
 };
 pub use leftover::{Leftover, LeftoverKind, Reclaimed};
+pub use lockfile::{LOCKFILE_NAME, Lockfile, LockfileError};
+pub use pin::Pin;
 pub use progress::Progress;
 pub use prune::select_for_pruning;
 pub use resolve::{CachedEntry, Fetched, Registry};

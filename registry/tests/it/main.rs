@@ -6,6 +6,7 @@ mod bench;
 mod concurrency;
 mod download;
 mod fetch;
+mod lockfile;
 mod regression;
 mod removal;
 mod trust;
