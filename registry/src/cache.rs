@@ -27,12 +27,16 @@ use crate::target::Target;
 use crate::trust::{KeyId, SignedIndex};
 
 /// Temporary files in an entry begin with this.
-const TEMPORARY_PREFIX: &str = ".tmp-";
+pub(crate) const TEMPORARY_PREFIX: &str = ".tmp-";
+/// What says, in an entry, that it was installed.
+pub(crate) const RECEIPT_NAME: &str = "receipt.json";
 /// What a corrupt base binary is renamed to, so that it can be looked at but not used.
 const QUARANTINE_SUFFIX: &str = ".corrupt";
 /// <https://bford.info/cachedir/>
 const CACHEDIR_TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
     # Base binaries of encoderfile. They can be fetched again: backups may leave this directory out.\n";
+/// How often a directory is created that somebody else keeps removing.
+const MAX_ATTEMPTS: usize = 100;
 /// A receipt is a few hundred bytes.
 const MAX_RECEIPT_SIZE: u64 = 64 << 10;
 
@@ -82,12 +86,17 @@ impl Cache {
         &self.root
     }
 
-    fn base(&self) -> PathBuf {
+    /// All that this version of the layout holds.
+    pub(crate) fn base(&self) -> PathBuf {
         self.root.join("base").join("v1")
     }
 
-    fn release(&self, key_id: KeyId, version: &Version) -> PathBuf {
-        self.base().join(key_id.to_string()).join(version.to_string())
+    pub(crate) fn key(&self, key_id: KeyId) -> PathBuf {
+        self.base().join(key_id.to_string())
+    }
+
+    pub(crate) fn release(&self, key_id: KeyId, version: &Version) -> PathBuf {
+        self.key(key_id).join(version.to_string())
     }
 
     pub(crate) fn index(&self, key_id: KeyId, version: &Version) -> PathBuf {
@@ -107,19 +116,23 @@ impl Cache {
     }
 
     pub(crate) fn receipt(&self, id: &EntryId) -> PathBuf {
-        self.entry(id).join("receipt.json")
+        self.entry(id).join(RECEIPT_NAME)
     }
 
-    fn quarantined(&self, id: &EntryId) -> PathBuf {
+    pub(crate) fn quarantined(&self, id: &EntryId) -> PathBuf {
         self.entry(id).join(format!("{RUNTIME_MEMBER}{QUARANTINE_SUFFIX}"))
     }
 
     fn seen_directory(&self, key_id: KeyId) -> PathBuf {
-        self.base().join(key_id.to_string()).join("seen")
+        self.key(key_id).join("seen")
+    }
+
+    pub(crate) fn partials(&self) -> PathBuf {
+        self.base().join("partial")
     }
 
     pub(crate) fn partial(&self, sha256: Digest) -> PathBuf {
-        self.base().join("partial").join(sha256.to_string())
+        self.partials().join(sha256.to_string())
     }
 
     fn locks(&self) -> PathBuf {
@@ -127,7 +140,12 @@ impl Cache {
     }
 
     pub(crate) fn entry_lock(&self, id: &EntryId) -> PathBuf {
-        self.locks().join(format!("{}-{}-{}.lock", id.key_id, id.version, id.target))
+        self.entry_lock_of(id.key_id, &id.version, id.target.triple())
+    }
+
+    /// Of an entry that may be of a later version's target.
+    pub(crate) fn entry_lock_of(&self, key_id: KeyId, version: &Version, target: &str) -> PathBuf {
+        self.locks().join(format!("{key_id}-{version}-{target}.lock"))
     }
 
     pub(crate) fn index_lock(&self, key_id: KeyId, version: &Version) -> PathBuf {
@@ -143,7 +161,7 @@ impl Cache {
             fs::write(&tag, CACHEDIR_TAG).map_err(Error::io("write", &tag))?;
         }
         create_directory(&self.locks())?;
-        create_directory(&self.base().join("partial"))?;
+        create_directory(&self.partials())?;
         create_directory(&self.entry(id))
     }
 
@@ -294,8 +312,20 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     persist(file, 0o644, path)
 }
 
+/// Again where a parent goes away in between: whoever removes something removes the directories that this leaves empty.
 fn create_directory(path: &Path) -> Result<()> {
-    fs::create_dir_all(path).map_err(Error::io("create directory", path))
+    let mut attempts = 1;
+    loop {
+        match fs::create_dir_all(path) {
+            Err(error) if attempts < MAX_ATTEMPTS && may_have_gone(&error) => attempts += 1,
+            result => return result.map_err(Error::io("create directory", path)),
+        }
+    }
+}
+
+/// A parent was there, or not, and was not any more when it was needed or looked at.
+fn may_have_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists)
 }
 
 /// The file, where it exists. One that is too long is no file of ours and counts as damaged: it is cut, and fails later.
@@ -311,7 +341,7 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 }
 
 /// The names in a directory that are of one kind. No directory has no names.
-fn names<T: std::str::FromStr>(directory: &Path) -> Result<Vec<T>> {
+pub(crate) fn names<T: std::str::FromStr>(directory: &Path) -> Result<Vec<T>> {
     let items = match fs::read_dir(directory) {
         Ok(items) => items,
         Err(error) if is_missing(&error) => return Ok(Vec::new()),
@@ -325,7 +355,7 @@ fn names<T: std::str::FromStr>(directory: &Path) -> Result<Vec<T>> {
     Ok(names)
 }
 
-fn is_missing(error: &io::Error) -> bool {
+pub(crate) fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 

@@ -12,6 +12,8 @@ use crate::connection::ConnectionError;
 use crate::digest::Digest;
 use crate::host::Platform;
 use crate::index::Floor;
+use crate::lockfile::LockfileError;
+use crate::pin::Pin;
 use crate::requirement::Requirement;
 use crate::source::SourceError;
 use crate::target::{Target, UnknownTarget};
@@ -285,6 +287,32 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Something in the cache is to be removed, and this user may not write there.
+    #[error("nothing can be removed from the cache `{}`: it cannot be written", .path.display())]
+    ReadOnlyCache {
+        /// The cache.
+        path: PathBuf,
+        /// What the file system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A lockfile that cannot be used.
+    #[error("cannot use lockfile `{}`", .path.display())]
+    Lockfile {
+        /// The lockfile.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: LockfileError,
+    },
+    /// A release that is not the one that was pinned.
+    #[error("release {} for `{}` is not the one that is pinned{}", .found.version, .found.target, show_differences(.pinned, .found))]
+    PinMismatch {
+        /// What the lockfile says.
+        pinned: Box<Pin>,
+        /// What the release is.
+        found: Box<Pin>,
+    },
     /// The disk has no room for the download and the unpacked binary.
     #[error("not enough space in `{}`\n  needed:    {needed} bytes\n  available: {available} bytes", .path.display())]
     NoSpace {
@@ -314,7 +342,7 @@ impl Error {
     /// network, 6 lock timeout.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::NoSpace { .. } => 1,
+            Self::Io { .. } | Self::NoSpace { .. } | Self::ReadOnlyCache { .. } | Self::Lockfile { .. } => 1,
             Self::Source(_) | Self::Key(_) => 2,
             Self::UnknownTarget(_)
             | Self::NotCached { .. }
@@ -333,7 +361,8 @@ impl Error {
             | Self::WrongBytes { .. }
             | Self::WrongLength { .. }
             | Self::BadArchive { .. }
-            | Self::Corrupt { .. } => 4,
+            | Self::Corrupt { .. }
+            | Self::PinMismatch { .. } => 4,
             Self::Network { .. }
             | Self::Status { .. }
             | Self::RateLimited { .. }
@@ -429,6 +458,13 @@ impl Error {
             }
             Self::LockTimeout { .. } => "try again when the other process is done, or raise `--lock-timeout`".to_owned(),
             Self::NoSpace { .. } => "make room, or name another directory with `--cache-dir`".to_owned(),
+            Self::ReadOnlyCache { .. } => {
+                "run it again as the user that the cache belongs to, or name another directory with `--cache-dir`".to_owned()
+            }
+            Self::Lockfile { source, .. } => source.hint().to_owned(),
+            Self::PinMismatch { .. } => "the release was signed again with other bytes, or by another key: find out why, \
+                 then move the pin on purpose with `encoderfile build --update-base`"
+                .to_owned(),
             // What is only read may be the source's.
             Self::Io { action, .. } if *action != "read" => "name another directory with `--cache-dir`".to_owned(),
             Self::Io { .. } | Self::Source(_) | Self::Key(_) | Self::BadArchive { .. } => return None,
@@ -493,6 +529,25 @@ fn show_untrusted(keys: &[KeyId]) -> String {
 
 fn show_note(note: Option<&String>) -> String {
     note.map(|note| format!("\n  note: {note}")).unwrap_or_default()
+}
+
+/// Both sides of what differs, a line for each.
+fn show_differences(pinned: &Pin, found: &Pin) -> String {
+    let mut text = String::new();
+    let facts = |pin: &Pin| {
+        [
+            ("version", pin.version.to_string()),
+            ("key id", pin.key_id.to_string()),
+            ("archive sha256", pin.archive_sha256.to_string()),
+            ("binary sha256", pin.binary_sha256.to_string()),
+        ]
+    };
+    for ((name, expected), (_, found)) in facts(pinned).into_iter().zip(facts(found)) {
+        if expected != found {
+            text.extend(["\n  expected: ", name, " ", &expected, "\n  found:    ", name, " ", &found]);
+        }
+    }
+    text
 }
 
 fn show_holder(holder: Option<u32>) -> String {

@@ -12,6 +12,8 @@
 //! | [`Registry::fetch`] | if it is not cached, or damaged | yes | `base fetch` |
 //! | [`Registry::list_cached`] | never | no | `base list` |
 //! | [`Registry::verify`] | never | yes | `base verify` |
+//! | [`Registry::remove`] | never | no | `base remove`, `base prune` with [`select_for_pruning`] |
+//! | [`Registry::leftovers`] | never | no | `base prune` with [`Registry::remove_leftover`] |
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), encoderfile_registry::Error> {
@@ -55,16 +57,22 @@ mod github;
 mod host;
 mod index;
 mod install;
+mod leftover;
 mod lock;
+mod lockfile;
 mod partial;
+mod pin;
 mod progress;
+mod prune;
 mod release;
+mod removal;
 mod requirement;
 mod resolve;
 mod source;
 mod target;
 mod token;
 mod trust;
+mod usage;
 mod version;
 
 pub use archive::MAX_WINDOW_LOG;
@@ -82,7 +90,11 @@ pub use index::{
     MAX_INDEX_SIZE, PROJECT, PlatformVersion, RUNTIME_MEMBER, SCHEMA, SIGNATURE_SUFFIX, TargetEntry,
     archive_trusted_comment, cli_archive_name, runtime_archive_name, trusted_comment,
 };
+pub use leftover::{Leftover, LeftoverKind, Reclaimed};
+pub use lockfile::{LOCKFILE_NAME, Lockfile, LockfileError};
+pub use pin::Pin;
 pub use progress::Progress;
+pub use prune::select_for_pruning;
 pub use requirement::{InvalidRequirement, Requirement};
 pub use resolve::{CachedEntry, Fetched, PlannedFetch, Registry};
 pub use source::{
@@ -91,4 +103,5 @@ pub use source::{
 pub use target::{Architecture, ObjectFormat, Target, UnknownTarget};
 pub use token::{InvalidToken, Token};
 pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, TrustError, TrustedKey, TrustedKeys};
+pub use usage::{Share, Usage};
 pub use version::Wanted;

@@ -114,6 +114,30 @@ pub(crate) fn try_lock(file: &File, mode: Mode) -> std::result::Result<(), TryLo
     })
 }
 
+/// Whether a lock can be had right now. Neither waits for it, nor keeps it, nor makes its file. Where it cannot be told,
+/// as on a file system without locks, it cannot be had.
+pub(crate) fn is_free(path: &Path, mode: Mode) -> Result<bool> {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if cannot_write(&error) => File::open(path),
+        result => result,
+    };
+    let file = match file {
+        Err(error) if cannot_write(&error) => return Ok(false),
+        result => result.map_err(Error::io("open lock file", path))?,
+    };
+    match try_lock(&file, mode) {
+        Ok(()) => {
+            // As in `Lock`.
+            let _ = fs4::FileExt::unlock(&file);
+            Ok(true)
+        }
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) if has_no_locks(&error) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
+    }
+}
+
 /// None where no lock is needed, because a reader cannot write here and neither can anybody like it.
 fn open(path: &Path, mode: Mode) -> Result<Option<File>> {
     if let Some(directory) = path.parent() {
@@ -129,7 +153,7 @@ fn open(path: &Path, mode: Mode) -> Result<Option<File>> {
     }
 }
 
-fn cannot_write(error: &io::Error) -> bool {
+pub(crate) fn cannot_write(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 

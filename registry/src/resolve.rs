@@ -122,7 +122,7 @@ impl Registry {
         }
     }
 
-    fn not_cached(&self, target: Target, version: &Version) -> Result<Error> {
+    pub(crate) fn not_cached(&self, target: Target, version: &Version) -> Result<Error> {
         let mut untrusted = self.cache.signers(version, target)?;
         untrusted.retain(|signer| self.trusted_keys.iter().all(|key| key.id != *signer));
         Ok(Error::NotCached { target, version: version.clone(), untrusted })
@@ -282,7 +282,7 @@ impl Registry {
     }
 
     /// One entry of the cache, if it is installed and its signed index says the same.
-    async fn open(&self, id: &EntryId, progress: &dyn Progress) -> Result<Option<BaseBinary>> {
+    pub(crate) async fn open(&self, id: &EntryId, progress: &dyn Progress) -> Result<Option<BaseBinary>> {
         let Some(signed) = self.cached_index(id.key_id, &id.version, progress).await? else {
             return Ok(None);
         };
@@ -312,7 +312,7 @@ impl Registry {
     }
 
     /// The index that is stored under a key, verified with that key.
-    async fn cached_index(
+    pub(crate) async fn cached_index(
         &self,
         key_id: KeyId,
         version: &Version,
@@ -364,7 +364,6 @@ impl Registry {
         let entry = release.entry(target)?;
         check_floor(host, target, version, entry)?;
         let id = EntryId { key_id: signed.key_id, version: version.clone(), target };
-        self.cache.create(&id)?;
         let was_cached = self.install_locked(&id, &release, entry, force, progress).await?;
         // The lock is shared from here on. Between the two, only somebody who removes it can have been here.
         let base = self.open(&id, progress).await?;
@@ -393,6 +392,8 @@ impl Registry {
     ) -> Result<bool> {
         let timeout = self.config.lock_timeout;
         let lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Exclusive, timeout, progress).await?;
+        // Not before the lock is held, under which somebody else may have removed them.
+        self.cache.create(id)?;
         if !force && self.cache.is_installed(id, entry)? {
             install::store_index(&self.cache, &release.signed, timeout, progress).await?;
             return Ok(true);
