@@ -4,8 +4,8 @@
 //! <cache>/CACHEDIR.TAG
 //! <cache>/base/v1/<key id>/<version>/base-index.json, base-index.json.minisig
 //! <cache>/base/v1/<key id>/<version>/<target>/encoderfile-runtime (0555), receipt.json
-//! <cache>/base/v1/<key id>/seen/<version>
 //! <cache>/base/v1/partial/<sha256>
+//! <cache>/base/v1/seen/<key id>/<version>
 //! <cache>/base/v1/locks/<key id>-<version>[-<target>].lock
 //! ```
 //!
@@ -124,7 +124,7 @@ impl Cache {
     }
 
     fn seen_directory(&self, key_id: KeyId) -> PathBuf {
-        self.key(key_id).join("seen")
+        self.base().join("seen").join(key_id.to_string())
     }
 
     pub(crate) fn partials(&self) -> PathBuf {

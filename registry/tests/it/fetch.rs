@@ -44,7 +44,7 @@ fn what_the_design_says_lies_in_the_cache_and_nothing_else() {
         format!("base/v1/{key}/0.2.0/base-index.json.minisig"),
         format!("base/v1/{key}/0.2.0/{LINUX}/encoderfile-runtime"),
         format!("base/v1/{key}/0.2.0/{LINUX}/receipt.json"),
-        format!("base/v1/{key}/seen/0.2.0"),
+        format!("base/v1/seen/{key}/0.2.0"),
         format!("base/v1/locks/{key}-0.2.0-{LINUX}.lock"),
         format!("base/v1/locks/{key}-0.2.0.lock"),
     ];

@@ -38,7 +38,7 @@ fn only(registry: &Registry, kind: LeftoverKind) -> Leftover {
     leftovers.remove(0)
 }
 
-/// Files and directories under `base/v1`, without the lock files, which stay.
+/// Files and directories under `base/v1`, without the lock files and what was seen, which stay.
 fn left(bench: &Bench) -> Vec<String> {
     fn walk(directory: &Path, root: &Path, found: &mut Vec<String>) {
         for item in fs::read_dir(directory).unwrap() {
@@ -52,7 +52,7 @@ fn left(bench: &Bench) -> Vec<String> {
     let root = bench.cache().join("base/v1");
     let mut found = Vec::new();
     walk(&root, &root, &mut found);
-    found.retain(|path| !path.starts_with("locks"));
+    found.retain(|path| !path.starts_with("locks") && !path.starts_with("seen"));
     found.sort();
     found
 }
