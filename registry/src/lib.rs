@@ -53,6 +53,7 @@ mod connection;
 mod digest;
 mod download;
 mod error;
+mod fetch;
 mod github;
 mod host;
 mod index;
@@ -84,6 +85,7 @@ pub use config::{RegistryConfig, TrustedSource};
 pub use connection::ConnectionError;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{Error, Result, fetch_command};
+pub use fetch::{Fetched, PlannedFetch};
 pub use host::{Host, Platform};
 pub use index::{
     ArchiveFile, BaseIndex, BinaryFile, Floor, INDEX_NAME, IndexError, InvalidPlatformVersion,
@@ -96,7 +98,7 @@ pub use pin::Pin;
 pub use progress::Progress;
 pub use prune::select_for_pruning;
 pub use requirement::{InvalidRequirement, Requirement};
-pub use resolve::{CachedEntry, Fetched, PlannedFetch, Registry};
+pub use resolve::{CachedEntry, Registry};
 pub use source::{
     DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, GitHubRepository, Location, Source, SourceError,
 };

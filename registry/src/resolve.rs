@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use semver::Version;
@@ -11,15 +10,15 @@ use tokio::sync::Mutex;
 
 use crate::base_binary::BaseBinary;
 use crate::cache::{Cache, EntryId};
-use crate::config::{RegistryConfig, TrustedSource};
+use crate::config::RegistryConfig;
 use crate::digest::Digest;
 use crate::download::Downloader;
 use crate::error::{Error, Result, with_reasons};
+use crate::fetch::Order;
 use crate::host::Host;
-use crate::index::{ArchiveFile, BinaryFile, INDEX_NAME, TargetEntry};
-use crate::install;
+use crate::index::{BinaryFile, TargetEntry};
 use crate::lock::{Lock, Mode};
-use crate::partial::Partial;
+use crate::pin::Pin;
 use crate::progress::Progress;
 use crate::release::Release;
 use crate::target::Target;
@@ -34,38 +33,7 @@ pub struct Registry {
     /// Whose signatures count in the cache: those of any source.
     pub(crate) trusted_keys: TrustedKeys,
     /// Releases that were looked for, so that each is found once, however many of its targets are fetched.
-    found: Mutex<HashMap<Version, Arc<Release>>>,
-}
-
-/// What a fetch came to.
-#[derive(Debug)]
-pub struct Fetched {
-    /// The base binary, ready for use.
-    pub base: BaseBinary,
-    /// Whether it was in the cache already.
-    pub was_cached: bool,
-}
-
-/// What a fetch would do.
-#[derive(Clone, Debug)]
-pub struct PlannedFetch {
-    /// What it is.
-    pub id: EntryId,
-    /// The archive that would be downloaded.
-    pub archive: ArchiveFile,
-    /// How many bytes of the archive an interrupted download has left here.
-    pub present: u64,
-    /// Whether it is in the cache, so that nothing would be downloaded.
-    pub is_cached: bool,
-    /// Which source has it, without passwords; none where only the cache was looked at.
-    pub source: Option<String>,
-}
-
-impl PlannedFetch {
-    /// Bytes that would be downloaded.
-    pub const fn remaining(&self) -> u64 {
-        if self.is_cached { 0 } else { self.archive.size.saturating_sub(self.present) }
-    }
+    pub(crate) found: Mutex<HashMap<Version, Arc<Release>>>,
 }
 
 /// A base binary that is in the cache, as its receipt describes it. Nothing is verified.
@@ -107,8 +75,18 @@ impl Registry {
         version: &Version,
         progress: &dyn Progress,
     ) -> Result<BaseBinary> {
+        self.locate_signed_by(|_| true, target, version, progress).await
+    }
+
+    async fn locate_signed_by(
+        &self,
+        admitted: impl Fn(KeyId) -> bool,
+        target: Target,
+        version: &Version,
+        progress: &dyn Progress,
+    ) -> Result<BaseBinary> {
         let mut refused = None;
-        for key in self.trusted_keys.iter() {
+        for key in self.trusted_keys.iter().filter(|key| admitted(key.id)) {
             let id = EntryId { key_id: key.id, version: version.clone(), target };
             match self.open(&id, progress).await {
                 Ok(Some(base)) => return Ok(base),
@@ -143,73 +121,34 @@ impl Registry {
                 Ok(base)
             }
             Err(Error::NotCached { .. }) if !self.config.offline => {
-                Ok(self.install(target, version, false, host, progress).await?.base)
+                let order = Order { target, version, pin: None, host, force: false };
+                Ok(self.install(order, progress).await?.base)
             }
             Err(error) => Err(error),
         }
     }
 
-    /// Puts the base binary into the cache. One that is there is verified, bytes included, and repaired if it is damaged;
-    /// with `force`, it is downloaded in any case.
-    pub async fn fetch(
+    /// As [`ensure`](Self::ensure), but this base binary and no other, to the byte. [`Error::PinMismatch`] where the
+    /// release was signed again, by another key or with other bytes; then nothing is downloaded.
+    pub async fn ensure_pinned(
         &self,
-        target: Target,
-        version: &Version,
-        force: bool,
+        pin: &Pin,
+        host: Option<&Host>,
         progress: &dyn Progress,
-    ) -> Result<Fetched> {
-        if !force {
-            let cached = match self.locate(target, version, progress).await {
-                Ok(base) => run_blocking(move || base.verify()).await,
-                Err(error) => Err(error),
-            };
-            match cached {
-                Ok(base) => {
-                    self.remove_used_partial(&base.entry).await;
-                    return Ok(Fetched { base, was_cached: true });
-                }
-                Err(Error::NotCached { .. } | Error::NoSuchTarget { .. }) if !self.config.offline => {}
-                Err(error @ (Error::Corrupt { .. } | Error::Untrusted { .. })) if !self.config.offline => {
-                    progress
-                        .warning(&format!("the cache is damaged, fetching again: {}", with_reasons(&error)));
-                }
-                Err(error) => return Err(error),
+    ) -> Result<BaseBinary> {
+        let (target, version) = (pin.target, &pin.version);
+        match self.locate_signed_by(|key_id| key_id == pin.key_id, target, version, progress).await {
+            Ok(base) => {
+                pin.check(base.key_id, &base.entry)?;
+                check_floor(host, target, version, &base.entry)?;
+                Ok(base)
             }
-        }
-        let Fetched { base, was_cached } = self.install(target, version, force, None, progress).await?;
-        // Somebody else installed it, perhaps long ago.
-        let base = if was_cached { run_blocking(move || base.verify()).await? } else { base };
-        Ok(Fetched { base, was_cached })
-    }
-
-    /// What [`fetch`](Self::fetch) would do, without doing it. The bytes of what is cached are not verified.
-    pub async fn plan_fetch(
-        &self,
-        target: Target,
-        version: &Version,
-        force: bool,
-        progress: &dyn Progress,
-    ) -> Result<PlannedFetch> {
-        let cached = match self.locate(target, version, progress).await {
-            Ok(base) => Ok(Some(base)),
-            Err(Error::NotCached { .. } | Error::Untrusted { .. }) if !self.config.offline => Ok(None),
+            Err(Error::NotCached { .. }) if !self.config.offline => {
+                let order = Order { target, version, pin: Some(pin), host, force: false };
+                Ok(self.install(order, progress).await?.base)
+            }
             Err(error) => Err(error),
-        }?;
-        if let Some(base) = cached.filter(|_| !force) {
-            let id = EntryId { key_id: base.key_id, version: base.version, target };
-            let archive = base.entry.archive;
-            return Ok(PlannedFetch { id, archive, present: 0, is_cached: true, source: None });
         }
-        if self.config.offline {
-            return Err(Error::Offline { target, version: version.clone() });
-        }
-        let release = self.find_release(version, progress).await?;
-        let archive = release.entry(target)?.archive.clone();
-        let present = std::fs::metadata(self.cache.partial(archive.sha256)).map_or(0, |file| file.len());
-        let present = present.min(archive.size);
-        let id = EntryId { key_id: release.signed.key_id, version: version.clone(), target };
-        let source = Some(release.source().to_string());
-        Ok(PlannedFetch { id, archive, present, is_cached: false, source })
     }
 
     /// The releases that the cache knows: every index in it that a trusted key signed, in no particular order.
@@ -241,23 +180,6 @@ impl Registry {
         }
         let locations = vec![self.config.cache_dir.display().to_string()];
         Err(refused.unwrap_or_else(|| Error::NoSuchRelease { version: version.clone(), locations }))
-    }
-
-    /// The release at the first source that has it.
-    async fn find_release(&self, version: &Version, progress: &dyn Progress) -> Result<Arc<Release>> {
-        let mut found = self.found.lock().await;
-        if let Some(release) = found.get(version) {
-            return Ok(Arc::clone(release));
-        }
-        let find = async |at: &TrustedSource| Release::find(at, version, &self.downloader, progress).await;
-        let Some(release) = self.first_source(progress, find).await? else {
-            let sources = self.config.sources.iter();
-            let locations = sources.map(|at| at.source.locate(version, INDEX_NAME).to_string());
-            return Err(Error::NoSuchRelease { version: version.clone(), locations: locations.collect() });
-        };
-        let release = Arc::new(release);
-        found.insert(version.clone(), Arc::clone(&release));
-        Ok(release)
     }
 
     /// What is in the cache, ordered by key, version and target. Nothing is verified or locked.
@@ -347,89 +269,14 @@ impl Registry {
             result => result,
         }
     }
-
-    async fn install(
-        &self,
-        target: Target,
-        version: &Version,
-        force: bool,
-        host: Option<&Host>,
-        progress: &dyn Progress,
-    ) -> Result<Fetched> {
-        if self.config.offline {
-            return Err(Error::Offline { target, version: version.clone() });
-        }
-        let release = self.find_release(version, progress).await?;
-        let signed = &release.signed;
-        let entry = release.entry(target)?;
-        check_floor(host, target, version, entry)?;
-        let id = EntryId { key_id: signed.key_id, version: version.clone(), target };
-        let was_cached = self.install_locked(&id, &release, entry, force, progress).await?;
-        // The lock is shared from here on. Between the two, only somebody who removes it can have been here.
-        let base = self.open(&id, progress).await?;
-        let base = base.map_or_else(|| Err(self.not_cached(target, version)?), Ok)?;
-        Ok(Fetched { base, was_cached })
-    }
-
-    /// What a process left that died after its installation was complete. Not in the way of anybody who uses it.
-    async fn remove_used_partial(&self, entry: &TargetEntry) {
-        let path = self.cache.partial(entry.archive.sha256);
-        if path.exists()
-            && let Ok(partial) = Partial::open(&path, entry.archive.size, Some(Duration::ZERO)).await
-        {
-            let _ = partial.remove();
-        }
-    }
-
-    /// Returns whether another process had installed it meanwhile.
-    async fn install_locked(
-        &self,
-        id: &EntryId,
-        release: &Release,
-        entry: &TargetEntry,
-        force: bool,
-        progress: &dyn Progress,
-    ) -> Result<bool> {
-        let timeout = self.config.lock_timeout;
-        let lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Exclusive, timeout, progress).await?;
-        // Not before the lock is held, under which somebody else may have removed them.
-        self.cache.create(id)?;
-        if !force && self.cache.is_installed(id, entry)? {
-            install::store_index(&self.cache, &release.signed, timeout, progress).await?;
-            return Ok(true);
-        }
-        if lock.is_real() {
-            install::prepare(&self.cache, id)?;
-        }
-        let partial =
-            Partial::open(&self.cache.partial(entry.archive.sha256), entry.archive.size, timeout).await?;
-        install::check_space(&self.cache, entry.archive.size - partial.length(), entry)?;
-        let location = release.locate(&entry.archive)?;
-        let partial =
-            self.downloader.complete(&location, &entry.archive, &id.version, partial, progress).await?;
-        let unpacked = {
-            let (cache, id, entry, archive) =
-                (self.cache.clone(), id.clone(), entry.clone(), partial.reader()?);
-            run_blocking(move || install::unpack_binary(&cache, &id, &entry, archive)).await
-        };
-        let binary = match unpacked {
-            Ok(binary) => binary,
-            Err(error) => {
-                // The same archive would fail again; after a full disk it would not.
-                if matches!(error, Error::BadArchive { .. }) {
-                    partial.remove()?;
-                }
-                return Err(error);
-            }
-        };
-        install::store_index(&self.cache, &release.signed, timeout, progress).await?;
-        install::commit(&self.cache, id, entry, release.source().to_string(), binary)?;
-        partial.remove()?;
-        Ok(false)
-    }
 }
 
-fn check_floor(host: Option<&Host>, target: Target, version: &Version, entry: &TargetEntry) -> Result<()> {
+pub(crate) fn check_floor(
+    host: Option<&Host>,
+    target: Target,
+    version: &Version,
+    entry: &TargetEntry,
+) -> Result<()> {
     match host {
         Some(host) if host.target == target && !host.admits(entry.floor) => Err(Error::HostTooOld {
             target,
@@ -442,7 +289,9 @@ fn check_floor(host: Option<&Host>, target: Target, version: &Version, entry: &T
 }
 
 /// Hashing and unpacking take long enough to be in the way of other downloads.
-async fn run_blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => std::panic::resume_unwind(error.into_panic()),

@@ -155,3 +155,34 @@ fn a_directory_that_is_not_there_is_an_error_that_names_it() {
     let error = Lockfile::update(&path, [pin(LINUX)]).unwrap_err();
     assert!(matches!(error, Error::Io { .. }) && error.to_string().contains("absent"), "{error}");
 }
+
+#[test]
+fn a_pinned_base_binary_comes_from_the_cache_or_the_source_and_is_no_other() {
+    let bench = Bench::new();
+    let pin = bench.fetch_whole().base.pin();
+    let ensure = |pin: &Pin| block_on(bench.registry().ensure_pinned(pin, None, &()));
+    let mismatch = |pin: &Pin| {
+        let error = ensure(pin).unwrap_err();
+        assert!(matches!(error, Error::PinMismatch { .. }) && error.exit_code() == 4, "{error}");
+    };
+    assert_eq!(ensure(&pin).unwrap().pin(), pin);
+    let other = Pin { binary_sha256: Digest::of(b"other"), ..pin.clone() };
+    mismatch(&other);
+
+    fs::remove_dir_all(bench.cache()).unwrap();
+    let downloads = bench.archive_downloads();
+    mismatch(&other);
+    // The same bytes under another key are not what was pinned.
+    let stranger = Pin { key_id: SigningKey::generate().id().parse().unwrap(), ..pin.clone() };
+    mismatch(&stranger);
+    assert_eq!(bench.archive_downloads(), downloads, "known before anything is downloaded");
+    assert_eq!(ensure(&pin).unwrap().pin(), pin);
+
+    // The release is tagged again, properly signed.
+    Release::write(&bench.www(), &VERSION.to_string(), &[(LINUX.triple(), b"other bytes")], &bench.key);
+    assert_eq!(ensure(&pin).unwrap().pin(), pin, "the cache still has what was pinned");
+    block_on(bench.registry().fetch(LINUX, &VERSION, true, &())).unwrap();
+    mismatch(&pin);
+    let offline = block_on(bench.offline().ensure_pinned(&stranger, None, &())).unwrap_err();
+    assert!(matches!(offline, Error::NotCached { .. }), "{offline}");
+}

@@ -1,0 +1,229 @@
+//! From a source into the cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use semver::Version;
+
+use crate::base_binary::BaseBinary;
+use crate::cache::EntryId;
+use crate::config::TrustedSource;
+use crate::error::{Error, Result, with_reasons};
+use crate::host::Host;
+use crate::index::{ArchiveFile, INDEX_NAME, TargetEntry};
+use crate::install;
+use crate::lock::{Lock, Mode};
+use crate::partial::Partial;
+use crate::pin::Pin;
+use crate::progress::Progress;
+use crate::release::Release;
+use crate::resolve::{Registry, check_floor, run_blocking};
+use crate::target::Target;
+
+/// What a fetch came to.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The base binary, ready for use.
+    pub base: BaseBinary,
+    /// Whether it was in the cache already.
+    pub was_cached: bool,
+}
+
+/// What a fetch would do.
+#[derive(Clone, Debug)]
+pub struct PlannedFetch {
+    /// What it is.
+    pub id: EntryId,
+    /// The archive that would be downloaded.
+    pub archive: ArchiveFile,
+    /// How many bytes of the archive an interrupted download has left here.
+    pub present: u64,
+    /// Whether it is in the cache, so that nothing would be downloaded.
+    pub is_cached: bool,
+    /// Which source has it, without passwords; none where only the cache was looked at.
+    pub source: Option<String>,
+}
+
+impl PlannedFetch {
+    /// Bytes that would be downloaded.
+    pub const fn remaining(&self) -> u64 {
+        if self.is_cached { 0 } else { self.archive.size.saturating_sub(self.present) }
+    }
+}
+
+/// What is to be installed.
+#[derive(Clone, Copy)]
+pub(crate) struct Order<'a> {
+    pub(crate) target: Target,
+    pub(crate) version: &'a Version,
+    /// What it has to be, to the byte.
+    pub(crate) pin: Option<&'a Pin>,
+    /// The machine that it must run on, if it is for that machine's target.
+    pub(crate) host: Option<&'a Host>,
+    /// Also where it is installed.
+    pub(crate) force: bool,
+}
+
+impl Registry {
+    /// Puts the base binary into the cache. One that is there is verified, bytes included, and repaired if it is damaged;
+    /// with `force`, it is downloaded in any case.
+    pub async fn fetch(
+        &self,
+        target: Target,
+        version: &Version,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<Fetched> {
+        if !force {
+            let cached = match self.locate(target, version, progress).await {
+                Ok(base) => run_blocking(move || base.verify()).await,
+                Err(error) => Err(error),
+            };
+            match cached {
+                Ok(base) => {
+                    self.remove_used_partial(&base.entry).await;
+                    return Ok(Fetched { base, was_cached: true });
+                }
+                Err(Error::NotCached { .. } | Error::NoSuchTarget { .. }) if !self.config.offline => {}
+                Err(error @ (Error::Corrupt { .. } | Error::Untrusted { .. })) if !self.config.offline => {
+                    progress
+                        .warning(&format!("the cache is damaged, fetching again: {}", with_reasons(&error)));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let Fetched { base, was_cached } =
+            self.install(Order { target, version, pin: None, host: None, force }, progress).await?;
+        // Somebody else installed it, perhaps long ago.
+        let base = if was_cached { run_blocking(move || base.verify()).await? } else { base };
+        Ok(Fetched { base, was_cached })
+    }
+
+    /// What [`fetch`](Self::fetch) would do, without doing it. The bytes of what is cached are not verified.
+    pub async fn plan_fetch(
+        &self,
+        target: Target,
+        version: &Version,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<PlannedFetch> {
+        let cached = match self.locate(target, version, progress).await {
+            Ok(base) => Ok(Some(base)),
+            Err(Error::NotCached { .. } | Error::Untrusted { .. }) if !self.config.offline => Ok(None),
+            Err(error) => Err(error),
+        }?;
+        if let Some(base) = cached.filter(|_| !force) {
+            let id = EntryId { key_id: base.key_id, version: base.version, target };
+            let archive = base.entry.archive;
+            return Ok(PlannedFetch { id, archive, present: 0, is_cached: true, source: None });
+        }
+        if self.config.offline {
+            return Err(Error::Offline { target, version: version.clone() });
+        }
+        let release = self.find_release(version, progress).await?;
+        let archive = release.entry(target)?.archive.clone();
+        let present = std::fs::metadata(self.cache.partial(archive.sha256)).map_or(0, |file| file.len());
+        let present = present.min(archive.size);
+        let id = EntryId { key_id: release.signed.key_id, version: version.clone(), target };
+        let source = Some(release.source().to_string());
+        Ok(PlannedFetch { id, archive, present, is_cached: false, source })
+    }
+
+    /// The release at the first source that has it.
+    pub(crate) async fn find_release(
+        &self,
+        version: &Version,
+        progress: &dyn Progress,
+    ) -> Result<Arc<Release>> {
+        let mut found = self.found.lock().await;
+        if let Some(release) = found.get(version) {
+            return Ok(Arc::clone(release));
+        }
+        let find = async |at: &TrustedSource| Release::find(at, version, &self.downloader, progress).await;
+        let Some(release) = self.first_source(progress, find).await? else {
+            let sources = self.config.sources.iter();
+            let locations = sources.map(|at| at.source.locate(version, INDEX_NAME).to_string());
+            return Err(Error::NoSuchRelease { version: version.clone(), locations: locations.collect() });
+        };
+        let release = Arc::new(release);
+        found.insert(version.clone(), Arc::clone(&release));
+        Ok(release)
+    }
+
+    pub(crate) async fn install(&self, order: Order<'_>, progress: &dyn Progress) -> Result<Fetched> {
+        let Order { target, version, pin, host, force } = order;
+        if self.config.offline {
+            return Err(Error::Offline { target, version: version.clone() });
+        }
+        let release = self.find_release(version, progress).await?;
+        let signed = &release.signed;
+        let entry = release.entry(target)?;
+        if let Some(pin) = pin {
+            pin.check(signed.key_id, entry)?;
+        }
+        check_floor(host, target, version, entry)?;
+        let id = EntryId { key_id: signed.key_id, version: version.clone(), target };
+        let was_cached = self.install_locked(&id, &release, entry, force, progress).await?;
+        // The lock is shared from here on. Between the two, only somebody who removes it can have been here.
+        let base = self.open(&id, progress).await?;
+        let base = base.map_or_else(|| Err(self.not_cached(target, version)?), Ok)?;
+        Ok(Fetched { base, was_cached })
+    }
+
+    /// What a process left that died after its installation was complete. Not in the way of anybody who uses it.
+    async fn remove_used_partial(&self, entry: &TargetEntry) {
+        let path = self.cache.partial(entry.archive.sha256);
+        if path.exists()
+            && let Ok(partial) = Partial::open(&path, entry.archive.size, Some(Duration::ZERO)).await
+        {
+            let _ = partial.remove();
+        }
+    }
+
+    /// Returns whether another process had installed it meanwhile.
+    async fn install_locked(
+        &self,
+        id: &EntryId,
+        release: &Release,
+        entry: &TargetEntry,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<bool> {
+        let timeout = self.config.lock_timeout;
+        let lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Exclusive, timeout, progress).await?;
+        // Not before the lock is held, under which somebody else may have removed them.
+        self.cache.create(id)?;
+        if !force && self.cache.is_installed(id, entry)? {
+            install::store_index(&self.cache, &release.signed, timeout, progress).await?;
+            return Ok(true);
+        }
+        if lock.is_real() {
+            install::prepare(&self.cache, id)?;
+        }
+        let partial =
+            Partial::open(&self.cache.partial(entry.archive.sha256), entry.archive.size, timeout).await?;
+        install::check_space(&self.cache, entry.archive.size - partial.length(), entry)?;
+        let location = release.locate(&entry.archive)?;
+        let partial =
+            self.downloader.complete(&location, &entry.archive, &id.version, partial, progress).await?;
+        let unpacked = {
+            let (cache, id, entry, archive) =
+                (self.cache.clone(), id.clone(), entry.clone(), partial.reader()?);
+            run_blocking(move || install::unpack_binary(&cache, &id, &entry, archive)).await
+        };
+        let binary = match unpacked {
+            Ok(binary) => binary,
+            Err(error) => {
+                // The same archive would fail again; after a full disk it would not.
+                if matches!(error, Error::BadArchive { .. }) {
+                    partial.remove()?;
+                }
+                return Err(error);
+            }
+        };
+        install::store_index(&self.cache, &release.signed, timeout, progress).await?;
+        install::commit(&self.cache, id, entry, release.source().to_string(), binary)?;
+        partial.remove()?;
+        Ok(false)
+    }
+}
