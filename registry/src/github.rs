@@ -9,13 +9,13 @@ use std::fmt;
 use bytes::Bytes;
 use octocrab::service::middleware::base_uri::BaseUriLayer;
 use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder, Page, models::repos::Release};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK};
 use reqwest::{Client, Response};
 use url::Url;
 
 use crate::answer::{Failure, network, refused};
 use crate::error::Error;
-use crate::source::{GitHubRepository, join};
+use crate::source::{GitHubRepository, is_loopback, join, redacted};
 
 /// The form of answers that this was written for.
 const API_VERSION: &str = "2022-11-28";
@@ -53,9 +53,18 @@ fn owner_and_name(at: &GitHubRepository) -> (&str, &str) {
     at.repository.split_once('/').expect("checked when it was made")
 }
 
-/// Where a person would look for the repository at the API.
-fn location(at: &GitHubRepository) -> Url {
-    join(&at.api, ["repos"].into_iter().chain(at.repository.split('/')).chain(["releases"]))
+/// Where a person would look for the repository at the API, without a password.
+fn location(at: &GitHubRepository) -> String {
+    redacted(&join(&at.api, ["repos"].into_iter().chain(at.repository.split('/')).chain(["releases"])))
+}
+
+/// An answer's addresses may lead where its redirects may: to HTTPS, or from this machine to itself.
+pub(crate) fn check_address(url: &Url, at: &GitHubRepository) -> Result<(), Failure> {
+    let local = || url.scheme() == "http" && at.api.scheme() == "http" && is_loopback(url);
+    if url.scheme() == "https" || local() {
+        return Ok(());
+    }
+    Err(unusable(at, &format_args!("it leads to `{}`, which is not HTTPS", redacted(url))))
 }
 
 fn api(client: &Client, at: &GitHubRepository) -> Result<Octocrab, Failure> {
@@ -74,6 +83,7 @@ async fn carry(
     request: http::Request<OctoBody>,
 ) -> Result<http::Response<OctoBody>, Refusal> {
     let url = Url::parse(&request.uri().to_string()).map_err(|error| Refusal(unusable(&at, &error)))?;
+    check_address(&url, &at).map_err(Refusal)?;
     let mut asked = client
         .get(url.clone())
         .header(ACCEPT, MEDIA_TYPE)
@@ -83,7 +93,7 @@ async fn carry(
     if let Some(token) = token {
         asked = asked.header(AUTHORIZATION, token.authorization());
     }
-    let response = asked.send().await.map_err(|error| Refusal(network(&url, error)))?;
+    let response = asked.send().await.map_err(|error| Refusal(network(redacted(&url), error)))?;
     let status = response.status();
     if !status.is_success() {
         return Err(Refusal(match status.as_u16() {
@@ -92,11 +102,22 @@ async fn carry(
         }));
     }
     let mut answer = http::Response::builder().status(status);
-    if let Some(headers) = answer.headers_mut() {
-        *headers = response.headers().clone();
+    if let Some(next) = next_page(response.headers()) {
+        answer = answer.header(LINK, next);
     }
     let body = body(response, &at).await.map_err(Refusal)?;
     Ok(answer.body(OctoBody::from(body)).expect("a status and headers that were an answer before"))
+}
+
+/// The one link that octocrab needs. A relation that it does not know it would print.
+fn next_page(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get(LINK)?.to_str().ok()?;
+    let is_next = |part: &str| matches!(part.trim(), r#"rel="next""# | "rel=next");
+    let url = links.split(',').find_map(|link| {
+        let (url, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        parameters.split(';').any(is_next).then_some(url)
+    })?;
+    Some(format!(r#"<{}>; rel="next""#, url.replace(';', "%3B")))
 }
 
 async fn body(mut response: Response, at: &GitHubRepository) -> Result<Bytes, Failure> {
@@ -111,7 +132,7 @@ async fn body(mut response: Response, at: &GitHubRepository) -> Result<Bytes, Fa
 }
 
 fn unusable(at: &GitHubRepository, reason: &dyn fmt::Display) -> Failure {
-    Error::UnusableAnswer { location: location(at).to_string(), reason: reason.to_string() }.into()
+    Error::UnusableAnswer { location: location(at), reason: reason.to_string() }.into()
 }
 
 /// A failure on its way through octocrab.
@@ -127,5 +148,40 @@ fn failure(error: octocrab::Error, at: &GitHubRepository) -> Failure {
         },
         octocrab::Error::Json { source, .. } => unusable(at, &source),
         error => unusable(at, &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn octocrab_sees_the_next_page_and_nothing_that_it_would_print() {
+        let next = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(LINK, text.parse().unwrap());
+            next_page(&headers)
+        };
+        let expected = Some(r#"<https://h/r?page=3>; rel="next""#.to_owned());
+        assert_eq!(
+            next(
+                r#"<https://h/r?page=1>; rel="prev", <https://h/r?page=3>; rel="next", <https://h/r?page=9>; rel="last""#
+            ),
+            expected
+        );
+        assert_eq!(next(r#"<https://h/r?page=3>; rel=next; rel="evil""#), expected);
+        assert_eq!(
+            next("<https://h/;rel=evil>; rel=next").unwrap(),
+            r#"<https://h/%3Brel=evil>; rel="next""#
+        );
+        for text in [
+            "",
+            r#"<https://h/r>; rel="canonical""#,
+            "rel=next",
+            "<https://h/r; rel=next",
+            "<a>; rel=nextish",
+        ] {
+            assert_eq!(next(text), None, "{text}");
+        }
     }
 }

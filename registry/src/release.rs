@@ -137,8 +137,11 @@ async fn assets(
         return Ok(None);
     }
     let tag = format!("v{version}");
-    let ask =
-        async || -> Result<_, Failure> { github::release(downloader.client(source, false)?, at, &tag).await };
+    let ask = async || -> Result<_, Failure> {
+        let release = github::release(downloader.client(source, false)?, at, &tag).await?;
+        release.assets.iter().try_for_each(|asset| github::check_address(&asset.url, at))?;
+        Ok(release)
+    };
     let release = downloader.persist(progress, ask).await?;
     Ok(release.map(|release| release.assets.into_iter().map(|asset| (asset.name, asset.url)).collect()))
 }

@@ -19,7 +19,7 @@ const DEFAULT_API: &str = "https://api.github.com";
 const ENTERPRISE_API: [&str; 2] = ["api", "v3"];
 
 /// Where releases come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
     /// GitHub releases by their plain download URLs, which cost no API call and know no rate limit. The API is asked for
@@ -40,7 +40,7 @@ pub enum Source {
 }
 
 /// A repository at GitHub, or at a GitHub Enterprise server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct GitHubRepository {
     pub(crate) server: Url,
     pub(crate) api: Url,
@@ -48,6 +48,13 @@ pub struct GitHubRepository {
     pub(crate) repository: String,
     /// Sent to the API, and nowhere else.
     pub(crate) token: Option<Token>,
+}
+
+impl GitHubRepository {
+    /// Whether a token for the one is a token for the other.
+    pub fn is_at_same_server(&self, other: &Self) -> bool {
+        (self.server.origin(), self.api.origin()) == (other.server.origin(), other.api.origin())
+    }
 }
 
 /// What the user may change about the default source. The program reads the environment; this crate does not.
@@ -64,7 +71,7 @@ pub struct GitHubConfig {
 }
 
 /// One file of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Location {
     /// To be downloaded.
     Url {
@@ -235,7 +242,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 }
 
 /// The URL without a user name, password, or query, any of which may be a secret.
-fn redacted(url: &Url) -> String {
+pub(crate) fn redacted(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
         // Fails only for URLs that can have neither.
@@ -257,6 +264,39 @@ impl fmt::Display for Source {
             Self::Mirror { base, .. } => f.write_str(&redacted(base)),
             Self::Directory { path } => write!(f, "{}", path.display()),
         }
+    }
+}
+
+// Written by hand, because that of a URL has its password.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GitHub(at) => at.fmt(f),
+            Self::Mirror { base, allow_http } => f
+                .debug_struct("Mirror")
+                .field("base", &redacted(base))
+                .field("allow_http", allow_http)
+                .finish(),
+            Self::Directory { path } => f.debug_struct("Directory").field("path", path).finish(),
+        }
+    }
+}
+
+impl fmt::Debug for GitHubRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { server, api, repository, token } = self;
+        f.debug_struct("GitHubRepository")
+            .field("server", &redacted(server))
+            .field("api", &redacted(api))
+            .field("repository", repository)
+            .field("token", token)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Location({self})")
     }
 }
 
@@ -324,8 +364,29 @@ mod tests {
     }
 
     #[test]
+    fn a_server_has_its_own_api() {
+        for (server, api, expected) in [
+            (None, None, "https://api.github.com/"),
+            (Some("https://github.com/"), None, "https://api.github.com/"),
+            (Some("https://ghe.example.com"), None, "https://ghe.example.com/api/v3"),
+            (Some("https://ghe.example.com/"), None, "https://ghe.example.com/api/v3"),
+            (Some("https://ghe.example.com:8443/git/"), None, "https://ghe.example.com:8443/git/api/v3"),
+            (Some("https://github.com.example.com"), None, "https://github.com.example.com/api/v3"),
+            (Some("https://ghe.example.com"), Some("https://api.example.com"), "https://api.example.com/"),
+            (None, Some("https://api.example.com/v3"), "https://api.example.com/v3"),
+        ] {
+            let [server_url, api_url] = [server, api].map(|url| url.map(str::to_owned));
+            let config = GitHubConfig { server_url, api_url, ..GitHubConfig::default() };
+            let Source::GitHub(at) = Source::github(&config).unwrap() else { unreachable!() };
+            assert_eq!(at.api.as_str(), expected, "{server:?} {api:?}");
+        }
+    }
+
+    #[test]
     fn secrets_in_urls_are_not_shown() {
         let source = Source::parse("https://me:hunter2@m.example.com/e", false).unwrap();
+        let location = source.locate(&Version::new(0, 2, 0), INDEX_NAME);
+        assert!(!format!("{source:?} {location:?}").contains("hunter2"));
         assert_eq!(source.to_string(), "https://redacted@m.example.com/e");
         assert!(!url_of(&source).contains("hunter2"));
         let error = Source::parse("http://me:hunter2@m.example.com/e", false).unwrap_err();

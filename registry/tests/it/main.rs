@@ -6,6 +6,7 @@ mod bench;
 mod concurrency;
 mod download;
 mod fetch;
+mod github;
 mod lockfile;
 mod regression;
 mod removal;
