@@ -81,9 +81,9 @@ fn copy(input: &mut impl Read, output: &mut impl Write) -> Result<Digest, Unpack
 }
 
 /// Fails, instead of ending, where more comes than was promised.
-struct Bounded<R> {
-    inner: R,
-    left: u64,
+pub(crate) struct Bounded<R> {
+    pub(crate) inner: R,
+    pub(crate) left: u64,
 }
 
 impl<R: Read> Read for Bounded<R> {

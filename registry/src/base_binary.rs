@@ -51,14 +51,31 @@ impl BaseBinary {
 
     /// Takes the entry out of use, because its bytes hash to `found`, and gives the error to stop with.
     pub fn quarantine(self, found: Digest) -> Error {
-        let id = EntryId { key_id: self.key_id, version: self.version, target: self.target };
+        self.take_out_of_use(found)
+    }
+
+    /// As [`quarantine`](Self::quarantine), for who has it only lent.
+    pub(crate) fn take_out_of_use(&self, found: Digest) -> Error {
+        let id = self.id();
         // It may fail, as in a read-only cache. The next use finds the same mismatch.
         let quarantine = self.cache.quarantine(&id).map_err(|error| with_reasons(&error));
         let note = quarantine.err().map(|reason| format!("it stays in the cache: {reason}"));
-        Error::Corrupt { id: Box::new(id), path: self.path.into(), expected: self.sha256, found, note }
+        Error::Corrupt {
+            id: Box::new(id),
+            path: self.path.as_path().into(),
+            expected: self.sha256,
+            found,
+            note,
+        }
     }
 
-    fn hash(&self) -> Result<Digest> {
+    /// What names it in the cache.
+    pub(crate) fn id(&self) -> EntryId {
+        EntryId { key_id: self.key_id, version: self.version.clone(), target: self.target }
+    }
+
+    /// The digest of the file as it is.
+    pub(crate) fn hash(&self) -> Result<Digest> {
         let file = File::open(&self.path).map_err(Error::io("read", &self.path))?;
         // One byte more is enough to differ.
         let mut file = file.take(self.size.saturating_add(1));

@@ -365,3 +365,40 @@ pub(crate) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
         result => result,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_directory_is_made_although_its_parents_keep_going() {
+        let root = tempfile::tempdir().unwrap();
+        let parents = [root.path().join("key/version"), root.path().join("key")];
+        let entry = parents[0].join("target");
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    for parent in &parents {
+                        let _ = fs::remove_dir(parent);
+                    }
+                }
+            });
+            let make = || create_directory(&entry).map(|()| fs::remove_dir(&entry).unwrap());
+            let result = (0..5000).try_for_each(|_| make());
+            done.store(true, Ordering::Relaxed);
+            result.unwrap();
+        });
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_directory_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("file"), "").unwrap();
+        for path in [root.path().join("file"), root.path().join("file/inside")] {
+            assert!(matches!(create_directory(&path), Err(Error::Io { .. })));
+        }
+    }
+}

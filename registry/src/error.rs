@@ -313,6 +313,23 @@ pub enum Error {
         /// What the release is.
         found: Box<Pin>,
     },
+    /// A bundle that cannot be imported.
+    #[error("bundle `{origin}` cannot be imported: {reason}{}", show_member(.member.as_ref()))]
+    BadBundle {
+        /// Where it came from.
+        origin: String,
+        /// The member that it fails at.
+        member: Option<String>,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// A bundle could not be written to where it should go.
+    #[error("cannot write the bundle")]
+    WriteBundle {
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The disk has no room for the download and the unpacked binary.
     #[error("not enough space in `{}`\n  needed:    {needed} bytes\n  available: {available} bytes", .path.display())]
     NoSpace {
@@ -342,7 +359,11 @@ impl Error {
     /// network, 6 lock timeout.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } | Self::NoSpace { .. } | Self::ReadOnlyCache { .. } | Self::Lockfile { .. } => 1,
+            Self::Io { .. }
+            | Self::NoSpace { .. }
+            | Self::ReadOnlyCache { .. }
+            | Self::Lockfile { .. }
+            | Self::WriteBundle { .. } => 1,
             Self::Source(_) | Self::Key(_) => 2,
             Self::UnknownTarget(_)
             | Self::NotCached { .. }
@@ -362,7 +383,8 @@ impl Error {
             | Self::WrongLength { .. }
             | Self::BadArchive { .. }
             | Self::Corrupt { .. }
-            | Self::PinMismatch { .. } => 4,
+            | Self::PinMismatch { .. }
+            | Self::BadBundle { .. } => 4,
             Self::Network { .. }
             | Self::Status { .. }
             | Self::RateLimited { .. }
@@ -465,9 +487,10 @@ impl Error {
             Self::PinMismatch { .. } => "the release was signed again with other bytes, or by another key: find out why, \
                  then move the pin on purpose with `encoderfile build --update-base`"
                 .to_owned(),
+            Self::BadBundle { .. } => "export it again with `encoderfile base export`".to_owned(),
             // What is only read may be the source's.
             Self::Io { action, .. } if *action != "read" => "name another directory with `--cache-dir`".to_owned(),
-            Self::Io { .. } | Self::Source(_) | Self::Key(_) | Self::BadArchive { .. } => return None,
+            Self::WriteBundle { .. } | Self::Io { .. } | Self::Source(_) | Self::Key(_) | Self::BadArchive { .. } => return None,
         };
         Some(hint)
     }
@@ -548,6 +571,10 @@ fn show_differences(pinned: &Pin, found: &Pin) -> String {
         }
     }
     text
+}
+
+fn show_member(member: Option<&String>) -> String {
+    member.map(|member| format!("\n  member: {}", member.escape_debug())).unwrap_or_default()
 }
 
 fn show_holder(holder: Option<u32>) -> String {

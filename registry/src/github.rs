@@ -113,11 +113,13 @@ async fn carry(
 fn next_page(headers: &HeaderMap) -> Option<String> {
     let links = headers.get(LINK)?.to_str().ok()?;
     let is_next = |part: &str| matches!(part.trim(), r#"rel="next""# | "rel=next");
-    let url = links.split(',').find_map(|link| {
-        let (url, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        parameters.split(';').any(is_next).then_some(url)
+    let url = links.split('<').find_map(|link| {
+        let (url, parameters) = link.split_once('>')?;
+        parameters.trim().trim_end_matches(',').split(';').any(is_next).then_some(url)
     })?;
-    Some(format!(r#"<{}>; rel="next""#, url.replace(';', "%3B")))
+    // Where it would cut the address.
+    let url = url.replace(';', "%3B").replace(',', "%2C");
+    Some(format!(r#"<{url}>; rel="next""#))
 }
 
 async fn body(mut response: Response, at: &GitHubRepository) -> Result<Bytes, Failure> {

@@ -12,6 +12,8 @@
 //! | [`Registry::fetch`] | if it is not cached, or damaged | yes | `base fetch` |
 //! | [`Registry::list_cached`] | never | no | `base list` |
 //! | [`Registry::verify`] | never | yes | `base verify` |
+//! | [`Registry::export`] | never | yes | `base export` |
+//! | [`Registry::import`] | never | yes | `base import` |
 //! | [`Registry::remove`] | never | no | `base remove`, `base prune` with [`select_for_pruning`] |
 //! | [`Registry::leftovers`] | never | no | `base prune` with [`Registry::remove_leftover`] |
 //!
@@ -45,6 +47,7 @@
 mod answer;
 mod archive;
 mod base_binary;
+mod bundle;
 mod cache;
 mod catalog;
 mod client;
@@ -53,9 +56,11 @@ mod connection;
 mod digest;
 mod download;
 mod error;
+mod export;
 mod fetch;
 mod github;
 mod host;
+mod import;
 mod index;
 mod install;
 mod leftover;
@@ -85,6 +90,7 @@ pub use config::{RegistryConfig, TrustedSource};
 pub use connection::ConnectionError;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{Error, Result, fetch_command};
+pub use export::ExportReport;
 pub use fetch::{Fetched, PlannedFetch};
 pub use host::{Host, Platform};
 pub use index::{

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the functions that tests share are tests too")]
 
 mod bench;
+mod bundle;
 mod concurrency;
 mod download;
 mod fetch;
