@@ -172,7 +172,7 @@ fn everything(error: &Error) -> String {
     let mut text = format!("{error} {error:?} {error:#?} {:?}", error.hint(""));
     let mut next = std::error::Error::source(error);
     while let Some(reason) = next {
-        text.push_str(&format!(" {reason} {reason:?}"));
+        text.extend([" ", &reason.to_string(), &format!(" {reason:?}")]);
         next = reason.source();
     }
     text
