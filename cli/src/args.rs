@@ -1,10 +1,18 @@
 //! The command line, as `--help` shows it.
 
+mod base;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
 use encoderfile_format::ModelType;
-use semver::Version;
+use encoderfile_registry::KeyId;
+
+pub(crate) use base::{
+    Base, BaseDir, BaseExport, BaseFetch, BaseImport, BaseList, BasePath, BasePrune, BaseRemove, BaseSize,
+    BaseVerify, Release, Selection,
+};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -39,6 +47,10 @@ pub(crate) enum Command {
     /// Manage base binaries: the pre-built runtimes that models are appended to
     #[command(subcommand)]
     Base(Base),
+    /// Print a shell's completion script
+    Completions(Completions),
+    /// Print the manual page, or write the pages of all commands
+    Man(Man),
 }
 
 /// Options of every command.
@@ -74,7 +86,7 @@ pub(crate) struct Global {
     pub(crate) source: Option<String>,
 
     /// Allow plain http for a source that is not on this machine
-    #[arg(long, global = true)]
+    #[arg(long, global = true, hide_short_help = true)]
     pub(crate) allow_http: bool,
 
     /// Public key that releases may be signed with: a file, or the key itself (repeatable)
@@ -88,9 +100,39 @@ pub(crate) struct Global {
     #[arg(value_delimiter = ',')]
     pub(crate) trusted_keys: Vec<String>,
 
+    /// Key that no longer counts, whoever trusts it: its id (repeatable)
+    #[arg(
+        long = "revoked-key",
+        global = true,
+        value_name = "KEY_ID",
+        env = "ENCODERFILE_REVOKED_KEYS",
+        hide_env_values = true
+    )]
+    #[arg(value_delimiter = ',', hide_short_help = true)]
+    pub(crate) revoked_keys: Vec<KeyId>,
+
+    /// Configuration file [default: config.toml in the platform's configuration folder]
+    #[arg(long, global = true, value_name = "FILE", env = "ENCODERFILE_CONFIG", hide_env_values = true)]
+    #[arg(value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub(crate) config: Option<PathBuf>,
+
     /// Longest wait for another process that installs the same base binary [default: 600]
-    #[arg(long, global = true, value_name = "SECONDS")]
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
     pub(crate) lock_timeout: Option<u64>,
+
+    /// Longest wait for a connection [default: 10]
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) connect_timeout: Option<u64>,
+
+    /// Longest wait for the next byte of a download [default: 30]
+    #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) idle_timeout: Option<u64>,
+
+    /// How often a download that fails is tried again, without progress in between [default: 3]
+    #[arg(long, global = true, value_name = "N", hide_short_help = true)]
+    pub(crate) retries: Option<u32>,
 
     /// Say less: only errors and results
     #[arg(long, short, global = true, conflicts_with = "verbose")]
@@ -121,7 +163,8 @@ Examples:
   encoderfile build ./my-model                       my-model.encoderfile, for this machine
   encoderfile build ./my-model -o search --target aarch64-unknown-linux-gnu
   encoderfile build -f encoderfile.yml               what the file says; flags win over it
-  encoderfile build ./my-model --no-download         only with a cached base binary
+  encoderfile build --locked --no-download           in CI: what encoderfile.lock pins, from the cache
+  encoderfile build --update-base --runtime-version '^0.1'
   encoderfile build ./my-model --base-binary-path ./encoderfile-runtime
 
 encoderfile.yml, every key but `path` may be left out:
@@ -132,17 +175,20 @@ encoderfile.yml, every key but `path` may be left out:
     model_type: sentence_embedding
     output_path: ./my-model.encoderfile
     target: x86_64-unknown-linux-gnu # or a list
+    runtime_version: ^0.1            # of the base binary; or latest, or 0.1.0
     base_binary_path: ./encoderfile-runtime
-    cache_dir: ./cache";
+    cache_dir: ./cache
+
+encoderfile.lock, beside the build file, pins the base binary of each target: version, key, digests. Commit it.";
 
 #[derive(Debug, Args)]
 #[command(after_help = BUILD_HELP)]
 pub(crate) struct Build {
     /// Model folder, as Hugging Face lays one out: model.onnx, config.json, tokenizer.json
-    #[arg(value_name = "MODEL_DIR", value_hint = ValueHint::DirPath, required_unless_present = "file")]
+    #[arg(value_name = "MODEL_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) model_dir: Option<PathBuf>,
 
-    /// Build file
+    /// Build file [default without MODEL_DIR: encoderfile.yml in the working folder]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
 
@@ -163,16 +209,31 @@ pub(crate) struct Build {
     pub(crate) model_type: Option<ModelType>,
 
     /// Target triple to build for (repeatable) [default: this machine's]
-    #[arg(long = "target", value_name = "TRIPLE")]
+    #[arg(long = "target", id = "targets", value_name = "TRIPLE")]
     pub(crate) targets: Vec<String>,
 
     /// Use this base binary instead of a release's; nothing is downloaded or cached
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) base_binary_path: Option<PathBuf>,
 
-    /// Version of the base binary [default: this program's]
-    #[arg(long, value_name = "VERSION", value_parser = version)]
-    pub(crate) runtime_version: Option<Version>,
+    #[command(flatten)]
+    pub(crate) release: Release,
+
+    /// Fail if the lockfile would change: every base binary is the one that is pinned there
+    #[arg(long)]
+    pub(crate) locked: bool,
+
+    /// As `--locked --no-download`
+    #[arg(long)]
+    pub(crate) frozen: bool,
+
+    /// Look for the base binary anew and move its pin in the lockfile
+    #[arg(long, conflicts_with_all = ["locked", "frozen"])]
+    pub(crate) update_base: bool,
+
+    /// Lockfile [default: encoderfile.lock beside the build file]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) lockfile: Option<PathBuf>,
 
     /// Do not run the new file once before it takes its name
     #[arg(long)]
@@ -181,10 +242,6 @@ pub(crate) struct Build {
     /// Print what was built as JSON
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-fn version(text: &str) -> Result<Version, String> {
-    text.parse().map_err(|_| "expected a version such as 0.1.0".to_owned())
 }
 
 /// The tasks that can be built, by the names that encoderfile.yml has for them.
@@ -239,62 +296,45 @@ pub(crate) struct Extract {
     pub(crate) force: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Base {
-    /// List base binaries: those that are cached, and those of this version that are not
-    List(BaseList),
-    /// Download base binaries into the cache
-    Fetch(BaseFetch),
-    /// Print the path of a verified, cached base binary
-    Path(BasePath),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BaseList {
-    /// Only those that are cached
-    #[arg(long)]
-    pub(crate) cached: bool,
-    /// Only this target
-    #[arg(long, value_name = "TRIPLE")]
-    pub(crate) target: Option<String>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-const FETCH_HELP: &str = "\
+const COMPLETIONS_HELP: &str = "\
 Examples:
-  encoderfile base fetch                             for this machine
-  encoderfile base fetch --all                       for all four targets
-  encoderfile base fetch --source ./dist             from a folder that holds a release
-  encoderfile base fetch --source https://mirror.example/encoderfile --trusted-key mirror.pub";
+  encoderfile completions bash > ~/.local/share/bash-completion/completions/encoderfile
+  encoderfile completions zsh > ~/.zfunc/_encoderfile
+  encoderfile completions fish > ~/.config/fish/completions/encoderfile.fish";
 
 #[derive(Debug, Args)]
-#[command(after_help = FETCH_HELP)]
-pub(crate) struct BaseFetch {
-    /// Target triple (repeatable) [default: this machine's]
-    #[arg(long = "target", value_name = "TRIPLE", conflicts_with = "all")]
-    pub(crate) targets: Vec<String>,
-    /// All targets of the release
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// Version of the release [default: this program's]
-    #[arg(long, value_name = "VERSION", value_parser = version)]
-    pub(crate) runtime_version: Option<Version>,
-    /// Download again what is cached
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Print what was fetched as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+#[command(after_help = COMPLETIONS_HELP)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
 }
 
+const MAN_HELP: &str = "\
+Examples:
+  encoderfile man | man -l -
+  encoderfile man --output ~/.local/share/man/man1";
+
 #[derive(Debug, Args)]
-pub(crate) struct BasePath {
-    /// Target triple [default: this machine's]
-    #[arg(long, value_name = "TRIPLE")]
-    pub(crate) target: Option<String>,
-    /// Version of the base binary [default: this program's]
-    #[arg(long, value_name = "VERSION", value_parser = version)]
-    pub(crate) runtime_version: Option<Version>,
+#[command(after_help = MAN_HELP)]
+pub(crate) struct Man {
+    /// Folder to write the pages of all commands to
+    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// What the completion scripts and the manual are made of: the command line, with the target triples as possible values.
+/// They are not possible values when arguments are read, so that a triple that is none gets the advice that it needs.
+pub(crate) fn documented() -> clap::Command {
+    fn with_triples(mut command: clap::Command) -> clap::Command {
+        let takes_target = command.get_arguments().any(|argument| argument.get_id() == "targets");
+        if takes_target {
+            let triples = encoderfile_registry::Target::ALL.map(encoderfile_registry::Target::triple);
+            command = command.mut_arg("targets", |argument| {
+                argument.value_parser(clap::builder::PossibleValuesParser::new(triples))
+            });
+        }
+        command.mut_subcommands(with_triples)
+    }
+    use clap::CommandFactory as _;
+    with_triples(Arguments::command())
 }

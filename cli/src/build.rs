@@ -4,24 +4,25 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use encoderfile_format::{
-    ArtifactKind, Base, BaseError, Content, Digest, Draft, ModelType, Payload, SentencePooling, Signature,
-    Stamp, Tool, WriteError, inspect_base, is_image_followed, onnx, write,
+    ArtifactKind, Base, BaseError, Content, Digest, Draft, FORMAT_VERSION, ModelType, Payload,
+    SentencePooling, Signature, Stamp, Tool, WriteError, inspect_base, is_image_followed, onnx, write,
 };
-use encoderfile_registry::{BaseBinary, Target};
-use semver::Version;
+use encoderfile_registry::{BaseBinary, LOCKFILE_NAME, Requirement, Target};
 use serde::Serialize;
 
 use crate::args;
-use crate::base::{self, Bases};
+use crate::bases::{Bases, parse_targets};
 use crate::build_file::BuildFile;
 use crate::error::{Error, LooksLike, ModelError};
 use crate::files::open;
 use crate::inspect::pooling_text;
 use crate::model_folder::ModelFolder;
+use crate::pins::{Asked, Pins};
 use crate::terminal::{self, Terminal, size};
 use crate::tokenizer;
 use crate::trial;
 
+const BUILD_FILE_NAME: &str = "encoderfile.yml";
 /// The version of a model that nobody gave one.
 const DEFAULT_VERSION: &str = "0.1.0";
 
@@ -45,7 +46,7 @@ struct BaseReport {
 }
 
 /// What is to be built: the flags, then the build file, then the defaults.
-struct Plan {
+pub(crate) struct Plan {
     folder: PathBuf,
     name: Option<String>,
     version: String,
@@ -53,8 +54,10 @@ struct Plan {
     output: Option<PathBuf>,
     /// As they were named. Empty: this machine's, or that of the base binary given.
     targets: Vec<Target>,
-    base_binary_path: Option<PathBuf>,
-    runtime_version: Version,
+    pub(crate) base_binary_path: Option<PathBuf>,
+    /// Of the base binary, if somebody asked for one.
+    requirement: Option<Requirement>,
+    pub(crate) lockfile: Option<PathBuf>,
     check: bool,
 }
 
@@ -64,6 +67,7 @@ pub(crate) fn run(
     terminal: Terminal,
 ) -> Result<(), Error> {
     let plan = plan(arguments, global)?;
+    let pins = Pins::open(arguments, &plan)?;
     let folder = ModelFolder::read(&plan.folder)?;
     let name = plan.name.clone().unwrap_or_else(|| folder.name());
     check_name(&name)?;
@@ -72,13 +76,16 @@ pub(crate) fn run(
     let reports = if let Some(path) = &plan.base_binary_path {
         vec![job.build_on_path(path)?]
     } else {
-        let bases = Bases::open(global, terminal)?;
+        let bases = Bases::with_release(global, Some(&arguments.release), terminal)?;
         let targets = if plan.targets.is_empty() { vec![Target::host()?] } else { plan.targets.clone() };
+        let asked = Asked { requirement: plan.requirement.clone(), pre_releases: arguments.release.pre };
         // All of them first: what cannot be had should not leave half of the files built.
-        let found = targets.iter().map(|&target| bases.ensure(target, &plan.runtime_version));
-        let found = found.collect::<Result<Vec<_>, _>>()?;
+        let found = pins.bases(&asked, &targets, &bases)?;
+        let new_pins: Vec<_> = found.iter().map(BaseBinary::pin).collect();
         let built = found.into_iter().map(|base| job.build_on_release(&bases, base));
-        built.collect::<Result<Vec<_>, _>>()?
+        let reports = built.collect::<Result<Vec<_>, _>>()?;
+        pins.record(new_pins, &bases)?;
+        reports
     };
     if arguments.json { terminal::json(&reports) } else { Ok(()) }
 }
@@ -91,12 +98,26 @@ fn check_name(name: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// The build file that was named; where no model folder was named either, the one in the working folder.
+fn build_file(arguments: &args::Build) -> Result<Option<PathBuf>, Error> {
+    if arguments.file.is_some() || arguments.model_dir.is_some() {
+        return Ok(arguments.file.clone());
+    }
+    let usual = PathBuf::from(BUILD_FILE_NAME);
+    if usual.exists() { Ok(Some(usual)) } else { Err(Error::NothingToBuild) }
+}
+
 fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Error> {
-    let file = arguments.file.as_deref().map(BuildFile::read).transpose()?.unwrap_or_default();
+    let build_file = build_file(arguments)?;
+    let file = build_file.as_deref().map(BuildFile::read).transpose()?.unwrap_or_default();
     let folder = arguments.model_dir.clone().or(file.path);
     let Some(folder) = folder else {
-        return Err(Error::NoModelFolder { path: arguments.file.clone().unwrap_or_default() });
+        return Err(Error::NoModelFolder { path: build_file.unwrap_or_default() });
     };
+    if arguments.frozen {
+        global.no_download = true;
+    }
+    let beside = build_file.map(|file| file.with_file_name(LOCKFILE_NAME));
     if global.cache_dir.is_none() {
         global.cache_dir = file.cache_dir;
     }
@@ -111,9 +132,10 @@ fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Erro
             .unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
         model_type: arguments.model_type.or(file.model_type),
         output: arguments.output.clone().or(file.output_path),
-        targets: base::parse_targets(&targets)?,
+        targets: parse_targets(&targets)?,
         base_binary_path: arguments.base_binary_path.clone().or(file.base_binary_path),
-        runtime_version: arguments.runtime_version.clone().unwrap_or_else(base::default_version),
+        requirement: arguments.release.runtime_version.clone().or(file.runtime_version),
+        lockfile: arguments.lockfile.clone().or(beside),
         check: !arguments.no_check,
     })
 }
@@ -247,6 +269,10 @@ impl Job<'_> {
     fn build_on_release(&self, bases: &Bases, found: BaseBinary) -> Result<Report, Error> {
         let message = format_args!("{} {} (signed by {})", found.target, found.version, found.key_id);
         self.terminal.status("Base", message);
+        if !found.entry.format_versions.contains(&FORMAT_VERSION) {
+            let versions = found.entry.format_versions.clone();
+            return Err(Error::FormatVersion { target: found.target, version: found.version, versions });
+        }
         let file = open(&found.path)?;
         let base = Base {
             path: &found.path,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use encoderfile_format::ModelType;
+use encoderfile_registry::Requirement;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -21,6 +22,9 @@ pub(crate) struct BuildFile {
     pub(crate) output_path: Option<PathBuf>,
     #[serde(default, deserialize_with = "one_or_many")]
     pub(crate) target: Vec<String>,
+    /// Of the base binary.
+    #[serde(default, deserialize_with = "requirement")]
+    pub(crate) runtime_version: Option<Requirement>,
     pub(crate) base_binary_path: Option<PathBuf>,
     pub(crate) cache_dir: Option<PathBuf>,
 }
@@ -97,6 +101,10 @@ fn invalid(path: &Path, error: &serde_saphyr::Error) -> BuildFileError {
             BuildFileError::Invalid { path, line, message: plain.to_string() }
         }
     }
+}
+
+fn requirement<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Requirement>, D::Error> {
+    String::deserialize(deserializer)?.parse().map(Some).map_err(de::Error::custom)
 }
 
 fn model_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ModelType>, D::Error> {

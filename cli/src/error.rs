@@ -1,13 +1,17 @@
 //! Everything that stops the program: its message, its exit code, and what to do next.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use encoderfile_format::{BaseError, TaskError, WriteError, onnx::OnnxError};
-use encoderfile_registry::Target;
+use encoderfile_format::{BaseError, FORMAT_VERSION, TaskError, WriteError, onnx::OnnxError};
+use encoderfile_registry::{Requirement, Target};
+use semver::Version;
 
 use crate::build_file::BuildFileError;
+use crate::config_file::ConfigFileError;
 use crate::model_folder::ModelFolderError;
+use crate::terminal::size;
 use crate::tokenizer::TokenizerError;
 use crate::trial::TrialError;
 
@@ -50,9 +54,29 @@ pub(crate) enum Error {
     #[error(transparent)]
     Target(#[from] encoderfile_registry::UnknownTarget),
     #[error(transparent)]
+    ConfigFile(#[from] ConfigFileError),
+    #[error("{variable} holds no access token: expected visible characters only")]
+    Token { variable: &'static str },
+    #[error("interrupted{}", show_incomplete(incomplete))]
+    Interrupted { incomplete: BTreeMap<Target, (u64, u64)> },
+    #[error(transparent)]
     BuildFile(#[from] BuildFileError),
     #[error("the build file `{}` has no `path`, and no MODEL_DIR was given", path.display())]
     NoModelFolder { path: PathBuf },
+    #[error("nothing to build: no MODEL_DIR, no `--file`, and no `encoderfile.yml` in the working folder")]
+    NothingToBuild,
+    #[error(
+        "base binary for `{target}` {version} reads files of format {versions:?}, and this program writes format {FORMAT_VERSION}"
+    )]
+    FormatVersion { target: Target, version: Version, versions: Vec<u32> },
+    #[error("`--locked` needs a lockfile, and a build without a build file has none")]
+    NoLockfile,
+    #[error(
+        "`--locked` cannot hold for the base binary given with `--base-binary-path`: the lockfile does not pin it"
+    )]
+    UnpinnedPath,
+    #[error("`{}` would change, and `--locked` was given\n  cause: {reason}", path.display())]
+    WouldChange { path: PathBuf, reason: String },
     #[error("a model cannot be named {name:?}")]
     Name { name: String },
     #[error(transparent)]
@@ -82,6 +106,14 @@ pub(crate) enum Error {
     NoSuchArtifact { path: PathBuf, name: String, known: Vec<String>, suggestion: Option<String> },
     #[error("`{}` is there already", path.display())]
     OutputExists { path: PathBuf },
+    #[error("no base binary for `{target}` in the cache satisfies `{requirement}`")]
+    NoneCached { target: Target, requirement: Requirement },
+    #[error("cannot write `{}`", path.display())]
+    Output { path: PathBuf, source: io::Error },
+    #[error("`--older-than` is longer than there has been time")]
+    TooLongAgo,
+    #[error("will not write a bundle to a terminal")]
+    BundleToTerminal,
     #[error("cannot create the folder `{}`", path.display())]
     CreateFolder { path: PathBuf, source: io::Error },
     #[error("this system has no cache folder for this user")]
@@ -90,6 +122,13 @@ pub(crate) enum Error {
     Runtime(#[source] io::Error),
     #[error("cannot write to standard output")]
     Stdout(#[source] io::Error),
+}
+
+fn show_incomplete(incomplete: &BTreeMap<Target, (u64, u64)>) -> String {
+    let line = |(target, (here, total)): (&Target, &(u64, u64))| {
+        format!("\n  kept: {} of {} for {target}", size(*here), size(*total))
+    };
+    incomplete.iter().map(line).collect()
 }
 
 impl From<encoderfile_registry::Error> for Error {
@@ -123,7 +162,11 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Registry { error, .. } => error.exit_code(),
-            Self::Target(_) => 3,
+            Self::Target(_) | Self::NoneCached { .. } => 3,
+            Self::ConfigFile(_) | Self::Token { .. } | Self::BundleToTerminal | Self::TooLongAgo => 2,
+            Self::NothingToBuild | Self::NoLockfile | Self::UnpinnedPath => 2,
+            Self::FormatVersion { .. } => 3,
+            Self::Interrupted { .. } => 130,
             Self::NoModelFolder { .. } | Self::NoSuchArtifact { .. } | Self::Name { .. } => 2,
             Self::Damaged { .. } | Self::BaseBinary { source: BaseError::CutOff, .. } => 4,
             Self::Format { source, .. } if source.is_damage() => 4,
@@ -142,7 +185,20 @@ impl Error {
             Self::Registry { error, flags } => return error.hint(flags),
             Self::Target(error) => return Some(error.hint()),
             Self::BuildFile(error) => return error.hint(),
+            Self::ConfigFile(error) => return error.hint(),
+            Self::Interrupted { incomplete } if !incomplete.is_empty() => {
+                "run the same command again, which continues what has begun"
+            }
             Self::ModelFolder(error) => return error.hint(),
+            Self::NothingToBuild => "name the folder of a model: `encoderfile build ./my-model`",
+            Self::FormatVersion { .. } => {
+                "take another release with `--runtime-version`, or the program of that release"
+            }
+            Self::NoLockfile => "name the build file with `--file`, or a lockfile with `--lockfile`",
+            Self::UnpinnedPath => "leave out one of the two",
+            Self::WouldChange { .. } => {
+                "build without `--locked` where the lockfile may change, and commit it; `--update-base` moves its pins"
+            }
             Self::NoModelFolder { .. } => "add `path: MODEL_DIR` below `encoderfile:`",
             Self::Model { source, .. } => match **source {
                 ModelError::Onnx { looks_like: Some(LooksLike::GitLfsPointer), .. } => {
@@ -173,6 +229,9 @@ impl Error {
                 "its model folder has a fault that only running it shows; with `--no-check` it is built all the same"
             }
             Self::Name { .. } => "give a name with `--name`, or with `name` in the build file",
+            Self::Output { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "its folder does not exist: make it with `mkdir -p`"
+            }
             Self::Open { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "make it readable, for example with `chmod +r`"
             }
@@ -203,7 +262,11 @@ impl Error {
             Self::NoSuchArtifact { suggestion: Some(name), .. } => {
                 return Some(format!("did you mean `{name}`?"));
             }
-            Self::OutputExists { .. } => "choose another folder, or replace it with `--force`",
+            Self::OutputExists { .. } => "choose another name, or replace it with `--force`",
+            Self::NoneCached { .. } => {
+                "fetch one, while there is a network, with `encoderfile base fetch --runtime-version REQUIREMENT`"
+            }
+            Self::BundleToTerminal => "name a file with `--output`, or pipe it into another program",
             Self::NoCacheFolder => "name one with `--cache-dir`",
             _ => return None,
         };

@@ -2,13 +2,18 @@
 
 mod args;
 mod base;
+mod bases;
 mod build;
 mod build_file;
+mod config_file;
+mod documentation;
 mod error;
 mod extract;
 mod files;
 mod inspect;
+mod interrupt;
 mod model_folder;
+mod pins;
 mod progress;
 mod sentence_transformers;
 mod suggestion;
@@ -28,7 +33,7 @@ use crate::terminal::Terminal;
 fn main() -> ExitCode {
     let Arguments { command, global } = Arguments::parse();
     let terminal = Terminal::new(&global);
-    remove_temporary_files_on_signals();
+    interrupt::handle_signals();
     match run(command, global, terminal) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -38,17 +43,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C during a build leaves the old file under the output's name, and nothing beside it.
-fn remove_temporary_files_on_signals() {
-    let installed = ctrlc::set_handler(|| {
-        encoderfile_format::remove_temporary_files();
-        #[expect(clippy::exit, reason = "a signal ends the program; the code is that of shells for SIGINT")]
-        std::process::exit(130);
-    });
-    // Without a handler, the signal ends the program as ever.
-    drop(installed);
-}
-
 fn run(command: Command, mut global: args::Global, terminal: Terminal) -> Result<(), Error> {
     match command {
         Command::Build(arguments) => build::run(&arguments, &mut global, terminal),
@@ -56,5 +50,7 @@ fn run(command: Command, mut global: args::Global, terminal: Terminal) -> Result
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Extract(arguments) => extract::run(&arguments, terminal),
         Command::Base(command) => base::run(&command, &global, terminal),
+        Command::Completions(arguments) => documentation::completions(&arguments),
+        Command::Man(arguments) => documentation::man(&arguments, terminal),
     }
 }

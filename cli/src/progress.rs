@@ -1,6 +1,7 @@
 //! Download progress on a terminal.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use encoderfile_registry::{Error, Progress, Target};
@@ -12,13 +13,33 @@ use crate::terminal::Terminal;
 pub(crate) struct Lines {
     lines: MultiProgress,
     terminal: Terminal,
+    /// Downloads that are not complete: how many bytes are here, of how many.
+    incomplete: Mutex<BTreeMap<Target, (u64, u64)>>,
 }
 
 impl Lines {
     pub(crate) fn new(terminal: Terminal) -> Self {
         let target =
             if terminal.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { lines: MultiProgress::with_draw_target(target), terminal }
+        Self { lines: MultiProgress::with_draw_target(target), terminal, incomplete: Mutex::default() }
+    }
+
+    /// Says something while the bars are out of the way.
+    pub(crate) fn suspend(&self, say: impl FnOnce()) {
+        self.lines.suspend(say);
+    }
+
+    /// What an interruption leaves, to be continued.
+    pub(crate) fn incomplete(&self) -> BTreeMap<Target, (u64, u64)> {
+        self.incomplete.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, target: Target, bytes: Option<(u64, u64)>) {
+        let mut incomplete = self.incomplete.lock().unwrap_or_else(PoisonError::into_inner);
+        match bytes {
+            Some(bytes) => incomplete.insert(target, bytes),
+            None => incomplete.remove(&target),
+        };
     }
 
     pub(crate) fn line(&self, target: Target) -> Line<'_> {
@@ -43,7 +64,7 @@ impl Line<'_> {
     }
 
     fn say(&self, message: impl FnOnce(Terminal)) {
-        self.lines.lines.suspend(|| message(self.lines.terminal));
+        self.lines.suspend(|| message(self.lines.terminal));
     }
 }
 
@@ -70,6 +91,7 @@ impl Progress for Line<'_> {
                 terminal.status("Resuming", format_args!("{file} at byte {position} of {total}"));
             });
         }
+        self.lines.note(self.target, Some((position, total)));
         let bar = self.bar();
         bar.set_length(total);
         bar.set_position(position);
@@ -78,7 +100,13 @@ impl Progress for Line<'_> {
     }
 
     fn advanced(&self, position: u64) {
-        self.bar().set_position(position);
+        let bar = self.bar();
+        bar.set_position(position);
+        self.lines.note(self.target, Some((position, bar.length().unwrap_or(position))));
+    }
+
+    fn downloaded(&self) {
+        self.lines.note(self.target, None);
     }
 
     fn warning(&self, message: &str) {

@@ -64,6 +64,15 @@ pub(crate) fn result(text: impl Display) -> Result<(), Error> {
     }
 }
 
+/// Writes a result that is no text, such as a bundle or a script.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Stdout(error)),
+        _ => Ok(()),
+    }
+}
+
 /// Writes a result as JSON.
 pub(crate) fn json(value: &impl Serialize) -> Result<(), Error> {
     result(serde_json::to_string_pretty(value).expect("maps have string keys"))

@@ -43,7 +43,7 @@ pub fn remove_temporary_files() {
 }
 
 /// Creates a file beside `path`, which is removed when dropped, and removes what dead writers of `path` left.
-pub(crate) fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
+pub fn create_beside(path: &Path) -> io::Result<NamedTempFile> {
     // `tempfile` would put the temporary name into the message.
     fs::metadata(folder(path))?;
     let prefix = prefix(path);
@@ -87,7 +87,7 @@ fn remove_abandoned(folder: &Path, prefix: &str) {
 
 /// A complete file that waits for its name.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub struct Pending {
     temporary: TempPath,
     path: PathBuf,
     /// Open for reading only, so that the file can be executed while it is held.
@@ -96,7 +96,7 @@ pub(crate) struct Pending {
 
 impl Pending {
     /// Sets the mode, brings the content to the disk and closes the file for writing.
-    pub(crate) fn new(file: NamedTempFile, path: &Path, mode: u32) -> io::Result<Self> {
+    pub fn new(file: NamedTempFile, path: &Path, mode: u32) -> io::Result<Self> {
         file.as_file().set_permissions(Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
         let held = File::open(file.path())?;
@@ -104,12 +104,13 @@ impl Pending {
         Ok(Self { temporary: file.into_temp_path(), path: path.to_owned(), _held: held })
     }
 
-    pub(crate) fn temporary(&self) -> &Path {
+    /// Where the file is until it has its name.
+    pub fn temporary(&self) -> &Path {
         &self.temporary
     }
 
     /// Renames, and brings the folder's new entry to the disk.
-    pub(crate) fn persist(self) -> io::Result<PathBuf> {
+    pub fn persist(self) -> io::Result<PathBuf> {
         self.temporary.persist(&self.path)?;
         // A folder that may be written to, but not read, cannot be opened: the file has its name all the same.
         if let Ok(folder) = File::open(folder(&self.path)) {

@@ -24,7 +24,7 @@ mod wire;
 mod writer;
 
 pub use artifact::{Artifact, ArtifactKind};
-pub use atomic::remove_temporary_files;
+pub use atomic::{Pending, create_beside, remove_temporary_files};
 pub use base::{Architecture, BaseError, BaseFacts, Container, inspect_base};
 pub use digest::{Digest, ParseDigestError};
 pub use error::Error;

@@ -1,0 +1,92 @@
+//! `encoderfile base export` and `import`.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal as _, Read, Write as _};
+use std::path::{Path, PathBuf};
+
+use encoderfile_format::{Pending, create_beside};
+use encoderfile_registry::{ExportReport, Fetched};
+use serde::Serialize;
+
+use super::fetch::{self, FetchedReport};
+use super::name;
+use crate::args;
+use crate::bases::Bases;
+use crate::error::Error;
+use crate::files::open;
+use crate::terminal::{self, size};
+
+/// Standard input or output, in the place of a path.
+const STANDARD: &str = "-";
+
+/// What `base export --json` prints.
+#[derive(Debug, Serialize)]
+struct ExportedReport {
+    path: PathBuf,
+    /// Bytes, of the bundle.
+    length: u64,
+    base_binaries: Vec<FetchedReport>,
+}
+
+pub(super) fn export(arguments: &args::BaseExport, bases: &Bases) -> Result<(), Error> {
+    let to_standard_output = arguments.output == Path::new(STANDARD);
+    if to_standard_output && io::stdout().is_terminal() {
+        return Err(Error::BundleToTerminal);
+    }
+    if !to_standard_output && !arguments.force && arguments.output.exists() {
+        return Err(Error::OutputExists { path: arguments.output.clone() });
+    }
+    let version = bases.resolve_for_build(&arguments.release.wanted(), &[])?;
+    let targets = fetch::targets(arguments.all, &arguments.targets, &version, bases)?;
+    let fetched = fetch::all(&targets, &version, false, "Fetched", bases)?;
+    let reports: Vec<_> = fetched.iter().map(FetchedReport::new).collect();
+    let report = if to_standard_output {
+        let mut out = BufWriter::new(io::stdout().lock());
+        let report = write(fetched, &mut out, bases)?;
+        out.flush().map_err(Error::Stdout)?;
+        report
+    } else {
+        let path = &arguments.output;
+        let cannot_write = |source| Error::Output { path: path.clone(), source };
+        let mut file = create_beside(path).map_err(cannot_write)?;
+        let report = write(fetched, file.as_file_mut(), bases)?;
+        Pending::new(file, path, 0o644).and_then(Pending::persist).map_err(cannot_write)?;
+        report
+    };
+    for id in &report.exported {
+        bases.terminal.detail("Carries", name(id));
+    }
+    let what = match report.exported.len() {
+        1 => "1 base binary".to_owned(),
+        count => format!("{count} base binaries"),
+    };
+    let message = format_args!("{what} to {} ({})", arguments.output.display(), size(report.bytes));
+    bases.terminal.status("Exported", message);
+    if arguments.json && !to_standard_output {
+        let (path, length) = (arguments.output.clone(), report.bytes);
+        return terminal::json(&ExportedReport { path, length, base_binaries: reports });
+    }
+    Ok(())
+}
+
+fn write(fetched: Vec<Fetched>, out: impl io::Write, bases: &Bases) -> Result<ExportReport, Error> {
+    let binaries: Vec<_> = fetched.into_iter().map(|fetched| fetched.base).collect();
+    bases.wait_through(bases.registry.export(&binaries, out, &bases.voice()))
+}
+
+pub(super) fn import(arguments: &args::BaseImport, bases: &Bases) -> Result<(), Error> {
+    let (bundle, origin): (Box<dyn Read>, _) = if arguments.file == Path::new(STANDARD) {
+        (Box::new(io::stdin().lock()), "standard input".to_owned())
+    } else {
+        let file: File = open(&arguments.file)?;
+        (Box::new(file), arguments.file.display().to_string())
+    };
+    let imported = bases.wait_through(bases.registry.import(bundle, &origin, &bases.voice()))?;
+    for fetched in &imported {
+        fetch::report(fetched, "Imported", bases.terminal);
+    }
+    if arguments.json {
+        return terminal::json(&imported.iter().map(FetchedReport::new).collect::<Vec<_>>());
+    }
+    Ok(())
+}

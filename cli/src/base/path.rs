@@ -1,0 +1,40 @@
+//! `encoderfile base path`.
+
+use std::path::PathBuf;
+
+use encoderfile_registry::{Requirement, Target};
+use serde::Serialize;
+
+use super::Identity;
+use crate::args;
+use crate::bases::Bases;
+use crate::error::Error;
+use crate::terminal;
+
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    identity: Identity,
+    path: PathBuf,
+}
+
+pub(super) fn run(arguments: &args::BasePath, bases: &Bases) -> Result<(), Error> {
+    let target = match &arguments.target {
+        Some(name) => name.parse()?,
+        None => Target::host()?,
+    };
+    let wanted = arguments.release.wanted();
+    let cached = bases.registry.newest_cached(&wanted, &[target]).map_err(|error| bases.error(error))?;
+    let version = match (cached, wanted.requirement) {
+        (Some(version), _) | (None, Requirement::Exact(version)) => version,
+        (None, requirement) => return Err(Error::NoneCached { target, requirement }),
+    };
+    let base =
+        bases.wait(async { bases.registry.locate(target, &version, &bases.voice()).await?.verify() })?;
+    if !arguments.json {
+        return terminal::result(base.path.display());
+    }
+    let (version, key_id) = (base.version.clone(), base.key_id);
+    let identity = Identity { target, version, key_id, sha256: base.sha256, length: base.size };
+    terminal::json(&Report { identity, path: base.path.clone() })
+}

@@ -1,0 +1,298 @@
+//! The registry of base binaries, as flags, environment and configuration file make it.
+
+use std::env;
+use std::future::Future;
+use std::path::{self, PathBuf};
+use std::time::Duration;
+
+use directories::ProjectDirs;
+use encoderfile_registry::{
+    BaseBinary, Digest, GitHubConfig, Host, Pin, Registry, RegistryConfig, Source, Target, Token,
+    TrustedKeys, TrustedSource, Wanted,
+};
+use semver::Version;
+use tokio::runtime::Runtime;
+
+use crate::args;
+use crate::config_file::ConfigFile;
+use crate::error::Error;
+use crate::interrupt;
+use crate::progress::Lines;
+use crate::terminal::Terminal;
+
+/// The registry of base binaries, with what a command needs to wait for it.
+pub(crate) struct Bases {
+    pub(crate) registry: Registry,
+    pub(crate) terminal: Terminal,
+    runtime: Runtime,
+    /// The flags that make another command see the same cache, sources and keys.
+    flags: String,
+}
+
+impl Bases {
+    pub(crate) fn open(global: &args::Global, terminal: Terminal) -> Result<Self, Error> {
+        Self::with_release(global, None, terminal)
+    }
+
+    /// For a command that may look for a version.
+    pub(crate) fn with_release(
+        global: &args::Global,
+        release: Option<&args::Release>,
+        terminal: Terminal,
+    ) -> Result<Self, Error> {
+        let file = ConfigFile::read(global.config.as_deref())?;
+        let sources = sources(global, &file)?;
+        for source in &sources {
+            terminal.detail("Source", &source.source);
+            for key in source.trusted_keys.iter() {
+                terminal.detail("Key", format_args!("{} ({})", key.id, key.origin));
+            }
+        }
+        let mut config = RegistryConfig::with_sources(cache_dir(global, &file)?, sources);
+        config.offline = global.no_download || file.no_download;
+        config.allow_downgrade = release.is_some_and(|release| release.allow_downgrade);
+        let seconds = |flag: Option<u64>, file: Option<u64>| flag.or(file).map(Duration::from_secs);
+        if let Some(timeout) = seconds(global.lock_timeout, file.lock_timeout) {
+            config.lock_timeout = Some(timeout);
+        }
+        let network = &mut config.network;
+        network.connect_timeout =
+            seconds(global.connect_timeout, file.connect_timeout).unwrap_or(network.connect_timeout);
+        network.idle_timeout =
+            seconds(global.idle_timeout, file.idle_timeout).unwrap_or(network.idle_timeout);
+        network.retries = global.retries.or(file.retries).unwrap_or(network.retries);
+        terminal.detail("Cache", config.cache_dir.display());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Error::Runtime)?;
+        Ok(Self { registry: Registry::new(config), runtime, terminal, flags: flags(global) })
+    }
+
+    /// Waits for something that is no download, or of which nothing would be left.
+    pub(crate) fn wait<T>(
+        &self,
+        future: impl Future<Output = encoderfile_registry::Result<T>>,
+    ) -> Result<T, Error> {
+        self.wait_for(&Lines::new(self.terminal), future)?.map_err(|error| self.error(error))
+    }
+
+    /// Waits for something that does its work in one go, which a signal ends with the whole program.
+    pub(crate) fn wait_through<T>(
+        &self,
+        future: impl Future<Output = encoderfile_registry::Result<T>>,
+    ) -> Result<T, Error> {
+        self.runtime.block_on(future).map_err(|error| self.error(error))
+    }
+
+    /// Waits for downloads, which a signal interrupts so that they can be continued.
+    pub(crate) fn wait_for<T>(&self, lines: &Lines, future: impl Future<Output = T>) -> Result<T, Error> {
+        let result = self.runtime.block_on(interrupt::unless_interrupted(future));
+        result.ok_or_else(|| Error::Interrupted { incomplete: lines.incomplete() })
+    }
+
+    /// What stops the program, with the flags that its hint has to repeat.
+    pub(crate) fn error(&self, error: encoderfile_registry::Error) -> Error {
+        Error::Registry { error: Box::new(error), flags: self.flags.clone() }
+    }
+
+    /// What is told while something is waited for that has no line of its own.
+    pub(crate) fn voice(&self) -> Voice {
+        Voice { terminal: self.terminal }
+    }
+
+    /// The version that is meant, which is told where it was not named.
+    pub(crate) fn resolve(&self, wanted: &Wanted) -> Result<Version, Error> {
+        let version = self.wait(self.registry.resolve(wanted, &self.voice()))?;
+        self.tell_version(wanted, &version);
+        Ok(version)
+    }
+
+    /// As [`resolve`](Self::resolve), content with what is cached where a range allows it.
+    pub(crate) fn resolve_for_build(&self, wanted: &Wanted, targets: &[Target]) -> Result<Version, Error> {
+        let version = self.wait(self.registry.resolve_for_build(wanted, targets, &self.voice()))?;
+        self.tell_version(wanted, &version);
+        Ok(version)
+    }
+
+    fn tell_version(&self, wanted: &Wanted, version: &Version) {
+        let asked = wanted.requirement.to_string();
+        if asked != version.to_string() {
+            self.terminal.status("Resolved", format_args!("{asked} to {version}"));
+        }
+    }
+
+    /// The base binary for a build: cached, or downloaded now; with a pin, that one and no other. Its bytes are for the build
+    /// to check.
+    pub(crate) fn ensure(
+        &self,
+        target: Target,
+        version: &Version,
+        pin: Option<&Pin>,
+    ) -> Result<BaseBinary, Error> {
+        let lines = Lines::new(self.terminal);
+        // The only error is that no base binary is for this machine: no floor to check, and others can be built for.
+        let host = Host::detect().ok();
+        let line = lines.line(target);
+        let base = self.wait_for(&lines, async {
+            match pin {
+                Some(pin) => self.registry.ensure_pinned(pin, host.as_ref(), &line).await,
+                None => self.registry.ensure(target, version, host.as_ref(), &line).await,
+            }
+        })?;
+        base.map_err(|error| self.error(error))
+    }
+
+    /// Takes a base binary out of use that turned out to have other bytes.
+    pub(crate) fn quarantine(&self, base: BaseBinary, found: Digest) -> Error {
+        self.terminal.detail("Quarantine", base.path.display());
+        self.error(base.quarantine(found))
+    }
+}
+
+/// Tells warnings and waits.
+pub(crate) struct Voice {
+    terminal: Terminal,
+}
+
+impl encoderfile_registry::Progress for Voice {
+    fn waiting(&self, holder: Option<u32>) {
+        let holder = holder.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
+        self.terminal.status("Waiting", format_args!("for {holder}"));
+    }
+
+    fn retrying(&self, error: &encoderfile_registry::Error, delay: Duration) {
+        self.terminal.warning(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f64()));
+    }
+
+    fn warning(&self, message: &str) {
+        self.terminal.warning(message);
+    }
+}
+
+/// The flags, or what stood in the environment or the build file for them, as a shell takes them.
+fn flags(global: &args::Global) -> String {
+    let path = |flag, path: &Option<PathBuf>| path.as_ref().map(|path| (flag, path.display().to_string()));
+    let source = global.source.iter().map(|source| ("--source", source.clone()));
+    let keys = global.trusted_keys.iter().map(|key| ("--trusted-key", key.clone()));
+    let words = path("--config", &global.config).into_iter();
+    let words = words.chain(path("--cache-dir", &global.cache_dir)).chain(source).chain(keys);
+    let words: Vec<_> =
+        words.map(|(flag, value)| [" ", flag, " ", &shell_words::quote(&value)].concat()).collect();
+    words.concat()
+}
+
+/// The cache's root: as given, or the platform's.
+fn cache_dir(global: &args::Global, file: &ConfigFile) -> Result<PathBuf, Error> {
+    if let Some(path) = global.cache_dir.as_ref().or(file.cache_dir.as_ref()) {
+        // Paths that are printed are for scripts, which may run elsewhere.
+        return path::absolute(path).map_err(|source| Error::Open { path: path.clone(), source });
+    }
+    let folders = ProjectDirs::from("", "", "encoderfile").ok_or(Error::NoCacheFolder)?;
+    Ok(folders.cache_dir().to_owned())
+}
+
+/// Where releases come from: the source that was named, or those of the configuration file, or the project's own.
+fn sources(global: &args::Global, file: &ConfigFile) -> Result<Vec<TrustedSource>, Error> {
+    let registry = encoderfile_registry::Error::from;
+    let mut usual = TrustedKeys::compiled_in().map_err(registry)?;
+    let mut given = TrustedKeys::none();
+    for key_id in global.revoked_keys.iter().chain(&file.revoked_keys) {
+        usual.revoke(*key_id);
+        given.revoke(*key_id);
+    }
+    add_keys(&mut given, &global.trusted_keys)?;
+    add_keys(&mut usual, &file.trusted_keys)?;
+    usual.extend(&given);
+
+    let environment = Environment::read()?;
+    let mut configured = Vec::with_capacity(file.sources.len());
+    for table in &file.sources {
+        let source = environment.source_of(table)?;
+        let mut trusted_keys = usual.clone();
+        if !table.trusted_keys.is_empty() {
+            trusted_keys = given.clone();
+            add_keys(&mut trusted_keys, &table.trusted_keys)?;
+        }
+        configured.push(TrustedSource { source, trusted_keys });
+    }
+    if let Some(text) = &global.source {
+        let source = Source::parse(text, global.allow_http).map_err(registry_error)?;
+        // The same place has the same keys, however it was named.
+        let known = configured.into_iter().find(|known| known.source == source);
+        return Ok(vec![known.unwrap_or(TrustedSource { source, trusted_keys: usual })]);
+    }
+    if configured.is_empty() {
+        let source = Source::github(&environment.github).map_err(registry_error)?;
+        return Ok(vec![TrustedSource { source, trusted_keys: usual }]);
+    }
+    Ok(configured)
+}
+
+fn registry_error(error: encoderfile_registry::SourceError) -> Error {
+    encoderfile_registry::Error::from(error).into()
+}
+
+fn add_keys(keys: &mut TrustedKeys, files_or_keys: &[String]) -> Result<(), Error> {
+    for key in files_or_keys {
+        keys.add(key).map_err(encoderfile_registry::Error::from)?;
+    }
+    Ok(())
+}
+
+/// What the environment says of GitHub.
+struct Environment {
+    github: GitHubConfig,
+}
+
+impl Environment {
+    fn read() -> Result<Self, Error> {
+        // The order of GitHub's own command line.
+        let token = ["GH_TOKEN", "GITHUB_TOKEN"].into_iter().find_map(|name| Some((name, variable(name)?)));
+        let token = token.map(|(name, text)| Token::new(&text).map_err(|_| Error::Token { variable: name }));
+        let github = GitHubConfig {
+            server_url: variable("GITHUB_SERVER_URL"),
+            api_url: variable("GITHUB_API_URL"),
+            repository: variable("ENCODERFILE_GITHUB_REPO"),
+            token: token.transpose()?,
+        };
+        Ok(Self { github })
+    }
+
+    /// A source of the configuration file. The environment's token belongs to the environment's server: it is for a source
+    /// at that server alone.
+    fn source_of(&self, table: &crate::config_file::SourceTable) -> Result<Source, Error> {
+        let plain = table.source(None).map_err(registry_error)?;
+        let Source::GitHub(configured) = &plain else { return Ok(plain) };
+        let Ok(Source::GitHub(own)) = Source::github(&self.github) else { return Ok(plain) };
+        if !configured.is_at_same_server(&own) {
+            return Ok(plain);
+        }
+        table.source(self.github.token.as_ref()).map_err(registry_error)
+    }
+}
+
+/// An environment variable that is set to something.
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The release that belongs to this program.
+pub(crate) fn default_version() -> Version {
+    env!("CARGO_PKG_VERSION").parse().expect("a package's version is a semantic version")
+}
+
+/// The targets that were named, each once.
+pub(crate) fn parse_targets(names: &[String]) -> Result<Vec<Target>, Error> {
+    let mut targets = Vec::with_capacity(names.len());
+    for name in names {
+        let target = name.parse::<Target>()?;
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    Ok(targets)
+}
+
+/// The targets that were named, or this machine's.
+pub(crate) fn targets_or_host(names: &[String]) -> Result<Vec<Target>, Error> {
+    if names.is_empty() { Ok(vec![Target::host()?]) } else { parse_targets(names) }
+}
