@@ -166,6 +166,10 @@ impl encoderfile_registry::Progress for Voice {
     fn warning(&self, message: &str) {
         self.terminal.warning(message);
     }
+
+    fn detail(&self, message: &str) {
+        self.terminal.detail("Detail", message);
+    }
 }
 
 /// The flags, or what stood in the environment or the build file for them, as a shell takes them.

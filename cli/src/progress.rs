@@ -113,6 +113,10 @@ impl Progress for Line<'_> {
         self.say(|terminal| terminal.warning(message));
     }
 
+    fn detail(&self, message: &str) {
+        self.say(|terminal| terminal.detail("Detail", message));
+    }
+
     fn retrying(&self, error: &Error, delay: Duration) {
         self.say(|terminal| {
             terminal.warning(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f64()));

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::github;
 use crate::index::{INDEX_NAME, SIGNATURE_SUFFIX, runtime_archive_name};
 use crate::progress::Progress;
+use crate::release::check_exists;
 use crate::source::{GitHubRepository, Location, Source, join};
 use crate::target::Target;
 
@@ -50,6 +51,8 @@ pub(crate) async fn releases(
         archives: BTreeMap::new(),
         source: source.to_string(),
     };
+    check_exists(source)?;
+    progress.detail(&format!("asking {source} for its releases"));
     match source {
         Source::GitHub(at) => github_releases(at, source, downloader, progress).await,
         Source::Mirror { base, allow_http } => {

@@ -108,10 +108,8 @@ pub enum Error {
         authenticated: bool,
     },
     /// The source itself is not there.
-    #[error("cannot look for release {version}: source `{location}` {problem}")]
+    #[error("cannot look for releases: source `{location}` {problem}")]
     NoSuchSource {
-        /// What was asked for.
-        version: Version,
         /// The source.
         location: String,
         /// What is wrong with it, to follow its name.
@@ -593,7 +591,7 @@ mod tests {
         let status = reqwest::StatusCode::BAD_GATEWAY;
         for error in [
             Error::NoSuchRelease { version: version(), locations: vec![location()] },
-            Error::NoSuchSource { version: version(), location: location(), problem: "does not exist" },
+            Error::NoSuchSource { location: location(), problem: "does not exist" },
             Error::NoSuchFile { version: version(), location: location() },
             Error::WrongBytes { location: location(), expected: digest, found: digest, note: None },
             Error::WrongLength { location: location(), expected: 1, found: "more".to_owned(), note: None },

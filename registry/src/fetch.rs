@@ -204,6 +204,7 @@ impl Registry {
             Partial::open(&self.cache.partial(entry.archive.sha256), entry.archive.size, timeout).await?;
         install::check_space(&self.cache, entry.archive.size - partial.length(), entry)?;
         let location = release.locate(&entry.archive)?;
+        progress.detail(&format!("downloading {location}"));
         let partial =
             self.downloader.complete(&location, &entry.archive, &id.version, partial, progress).await?;
         let unpacked = {

@@ -31,6 +31,11 @@ pub trait Progress: Send + Sync {
         let _ = message;
     }
 
+    /// For those who want the whole story: what was found where. One line, lower case.
+    fn detail(&self, message: &str) {
+        let _ = message;
+    }
+
     /// The download is complete and its hash is right; unpacking begins.
     fn downloaded(&self) {}
 }

@@ -56,10 +56,7 @@ impl Release {
         if trusted_keys.is_empty() {
             return Err(untrusted(TrustError::NoKeys, None));
         }
-        if let Some(problem) = source.problem() {
-            let location = source.to_string();
-            return Err(Error::NoSuchSource { version: version.clone(), location, problem });
-        }
+        check_exists(source)?;
         let mut files = Files { source: source.clone(), version: version.clone(), assets: None };
         let mut found = files.index_and_signature(downloader, progress).await?;
         if found.is_none()
@@ -71,7 +68,10 @@ impl Release {
         let Some((index, signature)) = found else { return Ok(None) };
         let note = index.note.or(signature.note);
         match SignedIndex::verify(trusted_keys, index.bytes, signature.bytes, version) {
-            Ok(signed) => Ok(Some(Self { signed, files })),
+            Ok(signed) => {
+                progress.detail(&format!("release {version} at {source}, signed by {}", signed.key_id));
+                Ok(Some(Self { signed, files }))
+            }
             Err(error) => Err(untrusted(error, note)),
         }
     }
@@ -97,6 +97,14 @@ impl Release {
     /// The source that has it.
     pub(crate) fn source(&self) -> &Source {
         &self.files.source
+    }
+}
+
+/// What can be seen without looking for a file: a source that is not there has nothing at all.
+pub(crate) fn check_exists(source: &Source) -> Result<()> {
+    match source.problem() {
+        Some(problem) => Err(Error::NoSuchSource { location: source.to_string(), problem }),
+        None => Ok(()),
     }
 }
 
