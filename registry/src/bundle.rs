@@ -66,6 +66,7 @@ impl fmt::Display for Member {
 impl Member {
     fn parse(name: &str) -> Option<Self> {
         let signature = format!("{INDEX_NAME}{SIGNATURE_SUFFIX}");
+        // Each part has one spelling only, so each member has.
         let member = match name.split('/').collect::<Vec<_>>()[..] {
             [HEAD_NAME] => Self::Head,
             [key_id, version, INDEX_NAME] => Self::Index(key_id.parse().ok()?, version.parse().ok()?),
@@ -79,8 +80,7 @@ impl Member {
             }),
             _ => return None,
         };
-        // One spelling only.
-        (member.to_string() == name).then_some(member)
+        Some(member)
     }
 }
 

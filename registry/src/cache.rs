@@ -312,13 +312,17 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     persist(file, 0o644, path)
 }
 
-/// Again where a parent goes away in between: whoever removes something removes the directories that this leaves empty.
 fn create_directory(path: &Path) -> Result<()> {
+    again_while_parents_go(|| fs::create_dir_all(path)).map_err(Error::io("create directory", path))
+}
+
+/// Whoever removes something removes the directories that this leaves empty, also while another makes one inside.
+fn again_while_parents_go(mut create: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let mut attempts = 1;
     loop {
-        match fs::create_dir_all(path) {
+        match create() {
             Err(error) if attempts < MAX_ATTEMPTS && may_have_gone(&error) => attempts += 1,
-            result => return result.map_err(Error::io("create directory", path)),
+            result => return result,
         }
     }
 }
@@ -368,29 +372,22 @@ pub(crate) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
     use super::*;
 
     #[test]
     fn a_directory_is_made_although_its_parents_keep_going() {
-        let root = tempfile::tempdir().unwrap();
-        let parents = [root.path().join("key/version"), root.path().join("key")];
-        let entry = parents[0].join("target");
-        let done = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    for parent in &parents {
-                        let _ = fs::remove_dir(parent);
-                    }
-                }
-            });
-            let make = || create_directory(&entry).map(|()| fs::remove_dir(&entry).unwrap());
-            let result = (0..5000).try_for_each(|_| make());
-            done.store(true, Ordering::Relaxed);
-            result.unwrap();
-        });
+        let mut failures = [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists].repeat(20);
+        again_while_parents_go(|| failures.pop().map_or(Ok(()), |kind| Err(kind.into()))).unwrap();
+        assert_eq!(failures, []);
+        // Not for ever, and not for any other reason.
+        again_while_parents_go(|| Err(io::ErrorKind::NotFound.into())).unwrap_err();
+        let mut calls = 0;
+        let refuse = || {
+            calls += 1;
+            Err(io::ErrorKind::PermissionDenied.into())
+        };
+        again_while_parents_go(refuse).unwrap_err();
+        assert_eq!(calls, 1);
     }
 
     #[test]

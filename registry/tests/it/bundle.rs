@@ -327,6 +327,7 @@ fn members_out_of_place_are_refused() {
     gap.refused("wrong place", |members| members.swap(1, 2));
     gap.refused("wrong place", |members| drop(members.remove(2)));
     gap.refused("wrong place", |members| drop(members.drain(1..3)));
+    gap.refused("wrong place", |members| members[2].0 = members[2].0.replace("0.2.0", "0.3.0"));
     gap.refused("no signature", |members| members.truncate(2));
     gap.refused("wrong place", |members| members[3].0 = members[3].0.replace("0.2.0", "0.3.0"));
     gap.refused("twice", |members| members.insert(1, members[0].clone()));
