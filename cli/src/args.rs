@@ -18,10 +18,11 @@ const AFTER_HELP: &str = "\
 Examples:
   encoderfile build ./my-model              one file for this machine
   ./my-model.encoderfile infer \"hello\"      run it
-  encoderfile inspect my-model.encoderfile  what is inside, and where it came from
+  encoderfile inspect my-model.encoderfile  what is inside, where it came from
 
 Exit codes:
-  0 done   1 failed   2 usage   3 not available   4 verification failed   5 network   6 lock timeout";
+  0 done   1 failed   2 usage   3 not available   4 verification failed
+  5 network   6 lock timeout   130 interrupted";
 
 /// Build one executable file from an encoder model, and look into such files.
 #[derive(Debug, Parser)]
@@ -160,10 +161,10 @@ pub(crate) enum Color {
 
 const BUILD_HELP: &str = "\
 Examples:
-  encoderfile build ./my-model                       my-model.encoderfile, for this machine
+  encoderfile build ./my-model                       for this machine
   encoderfile build ./my-model -o search --target aarch64-unknown-linux-gnu
-  encoderfile build -f encoderfile.yml               what the file says; flags win over it
-  encoderfile build --locked --no-download           in CI: what encoderfile.lock pins, from the cache
+  encoderfile build -f encoderfile.yml               what the file says
+  encoderfile build --locked --no-download           in CI: pinned and cached
   encoderfile build --update-base --runtime-version '^0.1'
   encoderfile build ./my-model --base-binary-path ./encoderfile-runtime
 
@@ -179,7 +180,8 @@ encoderfile.yml, every key but `path` may be left out:
     base_binary_path: ./encoderfile-runtime
     cache_dir: ./cache
 
-encoderfile.lock, beside the build file, pins the base binary of each target: version, key, digests. Commit it.";
+encoderfile.lock, beside the build file, pins the base binary of each target:
+version, key, digests. Commit it.";
 
 #[derive(Debug, Args)]
 #[command(after_help = BUILD_HELP)]
@@ -277,7 +279,8 @@ Examples:
   encoderfile extract my-model.encoderfile -o parts
   encoderfile extract my-model.encoderfile -o parts --artifact weights
 
-Files: model.onnx (weights), tokenizer.artifact.json, model_config.artifact.json, …: the artifacts, byte for byte.";
+Files: model.onnx (weights), tokenizer.artifact.json, model_config.artifact.json,
+…: the artifacts, byte for byte.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXTRACT_HELP)]
@@ -298,7 +301,7 @@ pub(crate) struct Extract {
 
 const COMPLETIONS_HELP: &str = "\
 Examples:
-  encoderfile completions bash > ~/.local/share/bash-completion/completions/encoderfile
+  encoderfile completions bash > /etc/bash_completion.d/encoderfile
   encoderfile completions zsh > ~/.zfunc/_encoderfile
   encoderfile completions fish > ~/.config/fish/completions/encoderfile.fish";
 

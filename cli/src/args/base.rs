@@ -70,7 +70,7 @@ pub(crate) struct Selection {
 
 const LIST_HELP: &str = "\
 Examples:
-  encoderfile base list                              what is cached and what is known, without any network
+  encoderfile base list                              cached and known, offline
   encoderfile base list --remote                     what the sources have
   encoderfile base list --cached --json              for programs";
 
@@ -96,11 +96,11 @@ pub(crate) struct BaseList {
 const FETCH_HELP: &str = "\
 Examples:
   encoderfile base fetch                             for this machine
-  encoderfile base fetch --all                       for all targets of the release
+  encoderfile base fetch --all                       all targets of the release
   encoderfile base fetch --all --dry-run             what that would download
-  encoderfile base fetch --runtime-version '^0.1'    the newest of a range; or latest
-  encoderfile base fetch --source ./dist             from a folder that holds a release
-  encoderfile base fetch --source https://mirror.example/encoderfile --trusted-key mirror.pub";
+  encoderfile base fetch --runtime-version '^0.1'    newest of a range; or latest
+  encoderfile base fetch --source ./dist             from a release's folder
+  encoderfile base fetch --source https://mirror.example/e --trusted-key our.pub";
 
 #[derive(Debug, Args)]
 #[command(after_help = FETCH_HELP)]
@@ -148,7 +148,8 @@ Examples:
   encoderfile base verify                            everything that is cached
   encoderfile base verify --target x86_64-unknown-linux-gnu --json
 
-A base binary with other bytes than its index promises is taken out of use; `base fetch` repairs it.";
+A base binary with other bytes than its index promises is taken out of use;
+`base fetch` repairs it.";
 
 #[derive(Debug, Args)]
 #[command(after_help = VERIFY_HELP)]
@@ -188,10 +189,10 @@ pub(crate) struct BaseRemove {
 
 const PRUNE_HELP: &str = "\
 Examples:
-  encoderfile base prune                             leftovers: interrupted downloads, what crashes left
-  encoderfile base prune --keep 2                    and all but the newest two versions of each target
-  encoderfile base prune --older-than 30d            and what was installed longer ago
-  encoderfile base prune --keep 1 --older-than 30d   and what is both";
+  encoderfile base prune                             what interruptions left
+  encoderfile base prune --keep 2                    … and older versions
+  encoderfile base prune --older-than 30d            … and what is that old
+  encoderfile base prune --keep 1 --older-than 30d   … and what is both";
 
 #[derive(Debug, Args)]
 #[command(after_help = PRUNE_HELP)]
@@ -215,7 +216,8 @@ Examples:
   encoderfile base export --all -o bases.tar.zst     all targets of this version
   encoderfile base export -o - | ssh HOST encoderfile base import -
 
-What is not cached is fetched first. The file carries the signed indexes, and is verified on arrival like a download.";
+What is not cached is fetched first. The file carries the signed indexes, and is
+verified on arrival like a download.";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_HELP)]
@@ -244,7 +246,7 @@ Examples:
   encoderfile base import bases.tar.zst
   encoderfile base import - < bases.tar.zst
 
-Nothing of the file is believed that a trusted key did not sign; no network is needed.";
+Nothing is believed that a trusted key did not sign. No network is needed.";
 
 #[derive(Debug, Args)]
 #[command(after_help = IMPORT_HELP)]

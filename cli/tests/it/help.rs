@@ -5,11 +5,32 @@ use crate::sandbox::Sandbox;
 #[test]
 fn help_of_every_command() {
     let sandbox = Sandbox::new();
-    let commands =
-        ["", "build", "inspect", "verify", "extract", "base", "base list", "base fetch", "base path"];
+    let commands = [
+        "",
+        "build",
+        "inspect",
+        "verify",
+        "extract",
+        "base",
+        "base list",
+        "base fetch",
+        "base path",
+        "base verify",
+        "base remove",
+        "base prune",
+        "base export",
+        "base import",
+        "base dir",
+        "base size",
+        "completions",
+        "man",
+    ];
     for command in commands {
         let arguments = command.split_whitespace().chain(["--help"]);
         let help = sandbox.run(arguments).ok().stdout;
+        let (_, examples) = help.split_once("Examples:").unwrap_or_default();
+        let long = examples.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None, "it would be wrapped on most terminals");
         insta::assert_snapshot!(format!("help {command}").trim().replace(' ', "_"), help);
     }
 }

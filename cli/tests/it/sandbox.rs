@@ -145,14 +145,20 @@ impl Sandbox {
         self.path("cache")
     }
 
-    /// The command line, without anything of the user's environment.
+    /// The command line, without anything of the user's environment, trusting this workspace's release.
     pub(crate) fn command(&self) -> Command {
+        let mut command = self.bare_command();
+        command.env("ENCODERFILE_TRUSTED_KEYS", Release::get().public_key());
+        command
+    }
+
+    /// The command line, without anything of the user's environment.
+    pub(crate) fn bare_command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_encoderfile"));
         command
             .env_clear()
             .env("HOME", self.path("home"))
             .env("ENCODERFILE_CACHE_DIR", self.cache())
-            .env("ENCODERFILE_TRUSTED_KEYS", Release::get().public_key())
             .current_dir(self.folder.path())
             .stdin(Stdio::null());
         command
