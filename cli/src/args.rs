@@ -279,8 +279,8 @@ Examples:
   encoderfile extract my-model.encoderfile -o parts
   encoderfile extract my-model.encoderfile -o parts --artifact weights
 
-Files: model.onnx (weights), tokenizer.artifact.json, model_config.artifact.json,
-…: the artifacts, byte for byte.";
+The files are the artifacts, byte for byte: model.onnx (weights),
+tokenizer.artifact.json, model_config.artifact.json, …";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXTRACT_HELP)]

@@ -34,6 +34,13 @@ pub(crate) struct Small {
     pub(crate) note: Option<String>,
 }
 
+impl Small {
+    /// Whether it is a web page in the place of a file.
+    pub(crate) fn is_page(&self) -> bool {
+        self.bytes.trim_ascii_start().starts_with(b"<")
+    }
+}
+
 impl Downloader {
     pub(crate) fn new(config: NetworkConfig) -> Self {
         Self { config, clients: Default::default() }

@@ -441,7 +441,8 @@ impl Error {
                     .to_owned()
             }
             Self::RateLimited { authenticated: Some(true), .. } => {
-                "wait until then; or name the version itself, which needs no request to the API".to_owned()
+                "wait until then; in a public repository, a version that is named itself needs no request to the API"
+                    .to_owned()
             }
             Self::RateLimited { authenticated: None, .. } => {
                 "wait until then, or use another `--source`".to_owned()

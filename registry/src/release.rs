@@ -59,7 +59,9 @@ impl Release {
         check_exists(source)?;
         let mut files = Files { source: source.clone(), version: version.clone(), assets: None };
         let mut found = files.index_and_signature(downloader, progress).await?;
-        if found.is_none()
+        // A GitHub Enterprise server in private mode answers with the page to log in at.
+        let is_page = found.as_ref().is_some_and(|(index, signature)| index.is_page() || signature.is_page());
+        if (found.is_none() || is_page)
             && let Some(assets) = assets(source, version, downloader, progress).await?
         {
             files.assets = Some(assets);

@@ -372,6 +372,18 @@ fn a_private_repository_is_fetched_through_the_api() {
 }
 
 #[test]
+fn a_server_that_answers_with_its_login_page_is_asked_through_its_api() {
+    let hub = Hub::private();
+    let page =
+        || Fault::Body(b"<!doctype html>Sign in".to_vec(), vec![("Content-Type", "text/html".to_owned())]);
+    hub.github.web.misbehave("base-index.json", page(), 2);
+    hub.github.web.misbehave("base-index.json.minisig", page(), 2);
+    let error = hub.fetch(None).unwrap_err();
+    assert!(error.to_string().contains("HTML page"), "{error}");
+    hub.fetch_whole(Some(TOKEN));
+}
+
+#[test]
 fn an_archive_of_a_private_repository_is_continued() {
     let hub = Hub::private();
     hub.github.assets.misbehave(&archive(), Fault::CutAfter(50_000), 3);
