@@ -7,7 +7,7 @@ use std::time::Duration;
 use encoderfile_registry::{Error, Progress, Target};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, size};
 
 /// The lines of one command, one for each target.
 pub(crate) struct Lines {
@@ -57,7 +57,8 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     fn bar(&self) -> &ProgressBar {
         self.bar.get_or_init(|| {
-            let style = "{prefix:26} {bar:18} {bytes:>10} of {total_bytes:10} {bytes_per_sec:>12} {eta:>4}";
+            let style = "{prefix:25} {bar:14} {decimal_bytes:>9}/{decimal_total_bytes:9} \
+                         {decimal_bytes_per_sec:>11} {eta:>4}";
             let style = ProgressStyle::with_template(style).expect("a valid template");
             self.lines.lines.add(ProgressBar::new(0).with_style(style).with_prefix(self.target.triple()))
         })
@@ -85,10 +86,11 @@ impl Progress for Line<'_> {
         });
     }
 
-    fn started(&self, file: &str, position: u64, total: u64) {
+    fn started(&self, _: &str, position: u64, total: u64) {
         if position > 0 {
+            let (target, position, total) = (self.target, size(position), size(total));
             self.say(|terminal| {
-                terminal.status("Resuming", format_args!("{file} at byte {position} of {total}"));
+                terminal.status("Resuming", format_args!("{target} at {position} of {total}"));
             });
         }
         self.lines.note(self.target, Some((position, total)));
