@@ -441,7 +441,7 @@ impl Error {
                     .to_owned()
             }
             Self::RateLimited { authenticated: Some(true), .. } => {
-                "wait until then; in a public repository, a version that is named itself needs no request to the API"
+                "wait until then; or name the version itself, which needs no request to the API in a public repository"
                     .to_owned()
             }
             Self::RateLimited { authenticated: None, .. } => {

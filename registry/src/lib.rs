@@ -10,12 +10,17 @@
 //! | [`Registry::locate`] | never | no | `base path` (then [`BaseBinary::verify`]) |
 //! | [`Registry::ensure`] | if it is not cached | no: the caller hashes while copying | `build` |
 //! | [`Registry::fetch`] | if it is not cached, or damaged | yes | `base fetch` |
-//! | [`Registry::list_cached`] | never | no | `base list` |
+//! | [`Registry::ensure_pinned`] | if it is not cached | no: the caller hashes while copying | `build` with a [`Lockfile`] |
+//! | [`Registry::plan_fetch`] | if it is not cached | no | `base fetch --dry-run` |
+//! | [`Registry::list_cached`], [`Registry::known_releases`] | never | no | `base list` |
+//! | [`Registry::releases`] | always | no | `base list --remote` |
 //! | [`Registry::verify`] | never | yes | `base verify` |
 //! | [`Registry::export`] | never | yes | `base export` |
 //! | [`Registry::import`] | never | yes | `base import` |
 //! | [`Registry::remove`] | never | no | `base remove`, `base prune` with [`select_for_pruning`] |
 //! | [`Registry::leftovers`] | never | no | `base prune` with [`Registry::remove_leftover`] |
+//!
+//! All of them name one [`semver::Version`]; [`Registry::resolve`] finds the one that a [`Requirement`] means.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), encoderfile_registry::Error> {
