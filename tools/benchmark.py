@@ -9,7 +9,8 @@ Run tools/quickstart.py first: it builds the programs. Measured at 90 MB and at 
 * cold start, from exec to the printed embedding of one text, with a warm page cache: weights mapped in place against
   the same file with its weights copied;
 * private memory (Private_Dirty, MB: pages that are no copy of a file's) after the first answer, both ways;
-* `base fetch` from loopback against curl piped to sha256sum and zstd, where these are installed.
+* `base fetch` from loopback against curl piped to sha256sum and zstd, where these are installed;
+* `base path` of a cached base binary, hashed by it, against sha256sum; `base list` against a program that does nothing.
 
 Prints medians and the ratio of medians. Quiet machines give numbers that can be compared.
 """
@@ -133,6 +134,8 @@ def measure_fetch(tool: Path, quickstart: Path, runs: int, folder: Path) -> None
     path = [tool, "base", "path", "--trusted-key", key, "--cache-dir", cache]
     binary = subprocess.run([str(word) for word in path], capture_output=True, check=True, text=True).stdout.strip()
     compare("  base path", runs, lambda: run(*path), lambda: run("sha256sum", binary), ("path  ", "sha256 "))
+    listing = [tool, "base", "list", "--trusted-key", key, "--cache-dir", cache]
+    compare("  base list", runs, lambda: run(*listing), lambda: run("true"), ("list  ", "true   "))
 
 
 def main() -> None:

@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use encoderfile_testing::Release;
+use encoderfile_testing::{Fault, Release};
 use serde_json::{Value, json};
 
 use crate::sandbox::{HOST, Said, flip};
@@ -403,4 +404,32 @@ fn several_failures_are_all_told() {
     assert_eq!(said.code, 3);
     assert_eq!(said.stderr.matches("error: ").count(), 2, "{}", said.stderr);
     assert!(shelf.cached("0.2.0", TARGETS[0]).exists(), "what works stays");
+}
+
+#[test]
+fn patience_can_be_set() {
+    let shelf = Shelf::with(&["0.2.0"]);
+    let server = shelf.serve();
+    let fetch = |more: &[&str]| {
+        let fetch = ["base", "fetch", "--runtime-version", "0.2.0", "--source"];
+        shelf.run(&[&fetch[..], &[&*server.url()], more].concat())
+    };
+    // With the usual half minute, four tries would take two.
+    server.misbehave(".tar.zst", Fault::StallAfter(10), usize::MAX);
+    let began = Instant::now();
+    fetch(&["--idle-timeout", "1", "--retries", "1"])
+        .failed(5, &["cannot download", "run the same command again"]);
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    assert_eq!(server.requests(".tar.zst").len(), 2);
+    server.behave();
+    for (flag, value) in [("--idle-timeout", "0"), ("--connect-timeout", "0"), ("--retries", "-1")] {
+        fetch(&[&format!("{flag}={value}")]).failed(2, &[flag]);
+    }
+
+    let lock = format!("base/v1/locks/{}-0.2.0-{HOST}.lock", shelf.key.id());
+    let lock = fs::File::options().read(true).write(true).open(shelf.sandbox.cache().join(lock)).unwrap();
+    lock.lock().unwrap();
+    fetch(&["--lock-timeout", "0"]).failed(6, &["gave up", "--lock-timeout"]);
+    lock.unlock().unwrap();
+    fetch(&["--lock-timeout", "0"]).ok();
 }
