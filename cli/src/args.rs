@@ -1,4 +1,5 @@
 //! The command line, as `--help` shows it.
+#![expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 
 mod base;
 
@@ -56,7 +57,6 @@ pub(crate) enum Command {
 
 /// Options of every command.
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags are what they are")]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Where base binaries are kept [default: the platform's cache folder]

@@ -142,8 +142,10 @@ impl Registry {
         let find = async |at: &TrustedSource| Release::find(at, version, &self.downloader, progress).await;
         let Some(release) = self.first_source(progress, find).await? else {
             let sources = self.config.sources.iter();
-            let locations = sources.map(|at| at.source.locate(version, INDEX_NAME).to_string());
-            return Err(Error::NoSuchRelease { version: version.clone(), locations: locations.collect() });
+            let locations =
+                sources.clone().map(|at| at.source.locate(version, INDEX_NAME).to_string()).collect();
+            let may_be_private = sources.clone().any(|at| at.source.may_be_private());
+            return Err(Error::NoSuchRelease { version: version.clone(), locations, may_be_private });
         };
         let release = Arc::new(release);
         found.insert(version.clone(), Arc::clone(&release));

@@ -64,6 +64,7 @@ mod error;
 mod export;
 mod fetch;
 mod github;
+mod hint;
 mod host;
 mod import;
 mod index;
@@ -94,9 +95,10 @@ pub use client::NetworkConfig;
 pub use config::{RegistryConfig, TrustedSource};
 pub use connection::ConnectionError;
 pub use digest::{Digest, InvalidDigest};
-pub use error::{Error, Result, fetch_command};
+pub use error::{Error, Result};
 pub use export::ExportReport;
 pub use fetch::{Fetched, PlannedFetch};
+pub use hint::fetch_command;
 pub use host::{Host, Platform};
 pub use index::{
     ArchiveFile, BaseIndex, BinaryFile, Floor, INDEX_NAME, IndexError, InvalidPlatformVersion,

@@ -179,7 +179,8 @@ impl Registry {
             }
         }
         let locations = vec![self.config.cache_dir.display().to_string()];
-        Err(refused.unwrap_or_else(|| Error::NoSuchRelease { version: version.clone(), locations }))
+        let version = version.clone();
+        Err(refused.unwrap_or(Error::NoSuchRelease { version, locations, may_be_private: false }))
     }
 
     /// What is in the cache, ordered by key, version and target. Nothing is verified or locked.

@@ -177,6 +177,11 @@ impl Source {
         }
     }
 
+    /// Whether it may be a private repository, which nobody has shown a token for.
+    pub(crate) fn may_be_private(&self) -> bool {
+        matches!(self, Self::GitHub(GitHubRepository { token: None, .. }))
+    }
+
     /// Why nothing at all can be here, where that shows without looking for a file.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let Self::Directory { path } = self else { return None };
