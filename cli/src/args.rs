@@ -190,7 +190,7 @@ pub(crate) struct Build {
     #[arg(value_name = "MODEL_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) model_dir: Option<PathBuf>,
 
-    /// Build file [default without MODEL_DIR: encoderfile.yml in the working folder]
+    /// Build file [default without a model folder: ./encoderfile.yml]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
 

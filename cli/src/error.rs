@@ -162,12 +162,18 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Registry { error, .. } => error.exit_code(),
-            Self::Target(_) | Self::NoneCached { .. } => 3,
-            Self::ConfigFile(_) | Self::Token { .. } | Self::BundleToTerminal | Self::TooLongAgo => 2,
-            Self::NothingToBuild | Self::NoLockfile | Self::UnpinnedPath => 2,
-            Self::FormatVersion { .. } => 3,
+            Self::Target(_) | Self::NoneCached { .. } | Self::FormatVersion { .. } => 3,
             Self::Interrupted { .. } => 130,
-            Self::NoModelFolder { .. } | Self::NoSuchArtifact { .. } | Self::Name { .. } => 2,
+            Self::ConfigFile(_)
+            | Self::Token { .. }
+            | Self::BundleToTerminal
+            | Self::TooLongAgo
+            | Self::NothingToBuild
+            | Self::NoLockfile
+            | Self::UnpinnedPath
+            | Self::NoModelFolder { .. }
+            | Self::NoSuchArtifact { .. }
+            | Self::Name { .. } => 2,
             Self::Damaged { .. } | Self::BaseBinary { source: BaseError::CutOff, .. } => 4,
             Self::Format { source, .. } if source.is_damage() => 4,
             Self::Write(error) | Self::Extract { source: error, .. } => match **error {

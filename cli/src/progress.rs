@@ -11,7 +11,7 @@ use crate::terminal::{Terminal, size};
 
 /// The lines of one command, one for each target.
 pub(crate) struct Lines {
-    lines: MultiProgress,
+    bars: MultiProgress,
     terminal: Terminal,
     /// Downloads that are not complete: how many bytes are here, of how many.
     incomplete: Mutex<BTreeMap<Target, (u64, u64)>>,
@@ -21,12 +21,12 @@ impl Lines {
     pub(crate) fn new(terminal: Terminal) -> Self {
         let target =
             if terminal.progress { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        Self { lines: MultiProgress::with_draw_target(target), terminal, incomplete: Mutex::default() }
+        Self { bars: MultiProgress::with_draw_target(target), terminal, incomplete: Mutex::default() }
     }
 
     /// Says something while the bars are out of the way.
     pub(crate) fn suspend(&self, say: impl FnOnce()) {
-        self.lines.suspend(say);
+        self.bars.suspend(say);
     }
 
     /// What an interruption leaves, to be continued.
@@ -60,7 +60,7 @@ impl Line<'_> {
             let style = "{prefix:25} {bar:14} {decimal_bytes:>9}/{decimal_total_bytes:9} \
                          {decimal_bytes_per_sec:>11} {eta:>4}";
             let style = ProgressStyle::with_template(style).expect("a valid template");
-            self.lines.lines.add(ProgressBar::new(0).with_style(style).with_prefix(self.target.triple()))
+            self.lines.bars.add(ProgressBar::new(0).with_style(style).with_prefix(self.target.triple()))
         })
     }
 

@@ -38,7 +38,7 @@ pub(super) fn export(arguments: &args::BaseExport, bases: &Bases) -> Result<(), 
     }
     let version = bases.resolve_for_build(&arguments.release.wanted(), &[])?;
     let targets = fetch::targets(arguments.all, &arguments.targets, &version, bases)?;
-    let fetched = fetch::all(&targets, &version, false, "Fetched", bases)?;
+    let fetched = fetch::all(&targets, &version, false, "Fetched", bases, |fetched| fetched)?;
     let reports: Vec<_> = fetched.iter().map(FetchedReport::new).collect();
     let report = if to_standard_output {
         let mut out = BufWriter::new(io::stdout().lock());

@@ -53,11 +53,10 @@ pub(super) fn run(arguments: &args::BaseFetch, bases: &Bases) -> Result<(), Erro
     if arguments.dry_run {
         return plan(arguments, &targets, &version, bases);
     }
-    let fetched = all(&targets, &version, arguments.force, "Fetched", bases)?;
-    if !arguments.json {
-        return Ok(());
-    }
-    terminal::json(&fetched.iter().map(FetchedReport::new).collect::<Vec<_>>())
+    // Each is let go of when it is here: somebody else may wait for it while holding what this one waits for.
+    let report = |fetched| FetchedReport::new(&fetched);
+    let reports = all(&targets, &version, arguments.force, "Fetched", bases, report)?;
+    if arguments.json { terminal::json(&reports) } else { Ok(()) }
 }
 
 /// The targets that were named, or all of the release.
@@ -74,23 +73,25 @@ pub(super) fn targets(
     Ok(index.targets.into_keys().collect())
 }
 
-/// Fetches several targets at once, each with a line of its own. What works stays, also where another fails.
-pub(super) fn all(
+/// Fetches several targets at once, each with a line of its own, and makes something of each as soon as it is here. What
+/// works stays, also where another fails.
+pub(super) fn all<T>(
     targets: &[Target],
     version: &Version,
     force: bool,
     verb: &str,
     bases: &Bases,
-) -> Result<Vec<Fetched>, Error> {
+    make: impl Fn(Fetched) -> T,
+) -> Result<Vec<T>, Error> {
     let lines = Lines::new(bases.terminal);
     let downloads = targets.iter().map(|&target| {
-        let lines = &lines;
+        let (lines, make) = (&lines, &make);
         async move {
             let line = lines.line(target);
             let fetched = bases.registry.fetch(target, version, force, &line).await?;
             drop(line);
             lines.suspend(|| report(&fetched, verb, bases.terminal));
-            Ok::<_, encoderfile_registry::Error>(fetched)
+            Ok::<_, encoderfile_registry::Error>(make(fetched))
         }
     });
     let results = bases.wait_for(&lines, join_all(downloads))?;

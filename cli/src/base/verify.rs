@@ -1,6 +1,5 @@
 //! `encoderfile base verify`.
 
-use encoderfile_registry::EntryId;
 use serde::Serialize;
 
 use super::{Identity, name};
@@ -23,7 +22,7 @@ struct Report {
 pub(super) fn run(arguments: &args::BaseVerify, bases: &Bases) -> Result<(), Error> {
     let entries = super::selected(&arguments.selection, bases)?;
     let mut reports = Vec::with_capacity(entries.len());
-    let mut failures: Vec<(EntryId, Error)> = Vec::new();
+    let mut failures = Vec::new();
     for entry in &entries {
         let mut report = Report { identity: Identity::of_entry(entry), valid: true, reason: None };
         match bases.wait(bases.registry.verify(entry, &bases.voice())) {
@@ -36,7 +35,7 @@ pub(super) fn run(arguments: &args::BaseVerify, bases: &Bases) -> Result<(), Err
             Err(error @ Error::Interrupted { .. }) => return Err(error),
             Err(error) => {
                 (report.valid, report.reason) = (false, Some(error.to_string()));
-                failures.push((entry.id.clone(), error));
+                failures.push(error);
             }
         }
         reports.push(report);
@@ -46,7 +45,7 @@ pub(super) fn run(arguments: &args::BaseVerify, bases: &Bases) -> Result<(), Err
     } else if entries.is_empty() {
         bases.terminal.status("Empty", "nothing of this is cached");
     }
-    let Some((_, last)) = failures.pop() else { return Ok(()) };
-    failures.iter().for_each(|(_, error)| terminal::error(error));
+    let Some(last) = failures.pop() else { return Ok(()) };
+    failures.iter().for_each(terminal::error);
     Err(last)
 }
