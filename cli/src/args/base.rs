@@ -98,7 +98,7 @@ Examples:
   encoderfile base fetch                             for this machine
   encoderfile base fetch --all                       all targets of the release
   encoderfile base fetch --all --dry-run             what that would download
-  encoderfile base fetch --runtime-version '^0.1'    newest of a range; or latest
+  encoderfile base fetch --runtime-version '^0.1'    the newest; or latest
   encoderfile base fetch --source ./dist             from a release's folder
   encoderfile base fetch --source https://mirror.example/e --trusted-key our.pub";
 

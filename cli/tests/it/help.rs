@@ -1,6 +1,6 @@
 //! What `--help` shows.
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Said, Sandbox};
 
 #[test]
 fn help_of_every_command() {
@@ -27,7 +27,7 @@ fn help_of_every_command() {
     ];
     for command in commands {
         let arguments = command.split_whitespace().chain(["--help"]);
-        let help = sandbox.run(arguments).ok().stdout;
+        let help = Said::from(sandbox.bare_command().args(arguments).output().unwrap()).ok().stdout;
         let (_, examples) = help.split_once("Examples:").unwrap_or_default();
         let long = examples.lines().find(|line| line.chars().count() > 80);
         assert_eq!(long, None, "it would be wrapped on most terminals");
@@ -37,13 +37,13 @@ fn help_of_every_command() {
 
 #[test]
 fn no_command_shows_the_help_and_is_a_usage_error() {
-    let said = Sandbox::new().run([""; 0]);
+    let said = Said::from(Sandbox::new().bare_command().output().unwrap());
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("Usage: encoderfile"), "{said:?}");
 }
 
 #[test]
 fn version_is_the_workspaces() {
-    let said = Sandbox::new().run(["--version"]).ok();
+    let said = Said::from(Sandbox::new().bare_command().arg("--version").output().unwrap()).ok();
     assert_eq!(said.stdout, format!("encoderfile {}\n", env!("CARGO_PKG_VERSION")));
 }
