@@ -182,6 +182,24 @@ impl Registry {
         }
     }
 
+    /// Makes what is installed this release's. Not if somebody has removed it meanwhile.
+    async fn adopt(
+        &self,
+        id: &EntryId,
+        release: &Release,
+        entry: &TargetEntry,
+        progress: &dyn Progress,
+    ) -> Result<bool> {
+        let timeout = self.config.lock_timeout;
+        // As long as this is held, the receipt stays, and with it the index.
+        let _lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Shared, timeout, progress).await?;
+        if !self.cache.is_installed(id, entry)? {
+            return Ok(false);
+        }
+        install::store_index(&self.cache, &release.signed, timeout, progress).await?;
+        Ok(true)
+    }
+
     /// Returns whether another process had installed it meanwhile.
     async fn install_locked(
         &self,
@@ -192,7 +210,18 @@ impl Registry {
         progress: &dyn Progress,
     ) -> Result<bool> {
         let timeout = self.config.lock_timeout;
-        let lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Exclusive, timeout, progress).await?;
+        let lock = loop {
+            // Whoever wants two entries may hold one while waiting for the other, and so may whoever it waits for. So
+            // nobody waits to write what somebody else has written.
+            let is_needless = || Ok(!force && self.cache.is_installed(id, entry)?);
+            let path = self.cache.entry_lock(id);
+            let lock = Lock::acquire_unless(&path, Mode::Exclusive, timeout, progress, is_needless).await?;
+            match lock {
+                Some(lock) => break lock,
+                None if self.adopt(id, release, entry, progress).await? => return Ok(true),
+                None => {}
+            }
+        };
         // Not before the lock is held, under which somebody else may have removed them.
         self.cache.create(id)?;
         if !force && self.cache.is_installed(id, entry)? {

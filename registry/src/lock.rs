@@ -41,7 +41,19 @@ impl Lock {
         timeout: Option<Duration>,
         progress: &dyn Progress,
     ) -> Result<Self> {
-        Self::acquire_by(try_lock, path, mode, timeout, progress).await
+        let lock = Self::acquire_by(try_lock, path, mode, timeout, progress, || Ok(false)).await?;
+        Ok(lock.expect("wanted until it is had"))
+    }
+
+    /// As [`acquire`](Self::acquire); none as soon as it has to be waited for and `is_needless`.
+    pub(crate) async fn acquire_unless(
+        path: &Path,
+        mode: Mode,
+        timeout: Option<Duration>,
+        progress: &dyn Progress,
+        is_needless: impl Fn() -> Result<bool>,
+    ) -> Result<Option<Self>> {
+        Self::acquire_by(try_lock, path, mode, timeout, progress, is_needless).await
     }
 
     async fn acquire_by(
@@ -50,9 +62,10 @@ impl Lock {
         mode: Mode,
         timeout: Option<Duration>,
         progress: &dyn Progress,
-    ) -> Result<Self> {
+        is_needless: impl Fn() -> Result<bool>,
+    ) -> Result<Option<Self>> {
         let Some(mut file) = open(path, mode)? else {
-            return Ok(Self { file: None, mode });
+            return Ok(Some(Self { file: None, mode }));
         };
         let start = Instant::now();
         let mut pause = FIRST_PAUSE;
@@ -63,9 +76,12 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => {
                     progress.warning(&format!("cannot lock `{}`, going on without: {error}", path.display()));
-                    return Ok(Self { file: None, mode });
+                    return Ok(Some(Self { file: None, mode }));
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
+            }
+            if is_needless()? {
+                return Ok(None);
             }
             let holder = holder(&mut file);
             if timeout.is_some_and(|timeout| start.elapsed() >= timeout) {
@@ -82,7 +98,7 @@ impl Lock {
             // Who waits may say for whom. Best effort: the lock is what counts.
             let _ = write_holder(&mut file, &std::process::id().to_string());
         }
-        Ok(Self { file: Some(file), mode })
+        Ok(Some(Self { file: Some(file), mode }))
     }
 
     /// Whether others are really kept out.
@@ -202,9 +218,9 @@ mod tests {
         let unsupported = rustix::io::Errno::NOLCK.raw_os_error();
         let refuse = |_: &File, _| Err(TryLockError::Error(io::Error::from_raw_os_error(unsupported)));
         let warnings = Warnings::default();
-        let acquire = Lock::acquire_by(refuse, &path, Mode::Exclusive, None, &warnings);
+        let acquire = Lock::acquire_by(refuse, &path, Mode::Exclusive, None, &warnings, || Ok(false));
         let lock = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(acquire).unwrap();
-        assert!(!lock.is_real());
+        assert!(!lock.unwrap().is_real());
         let warnings = warnings.0.into_inner().unwrap();
         let expected = format!("cannot lock `{}`, going on without: ", path.display());
         assert!(matches!(&warnings[..], [warning] if warning.starts_with(&expected)), "{warnings:?}");

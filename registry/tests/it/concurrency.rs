@@ -124,6 +124,29 @@ fn nothing_is_replaced_while_a_build_reads() {
     block_on(Registry::new(impatient).fetch(LINUX, &VERSION, true, &())).unwrap();
 }
 
+/// Two processes that want the same two entries each got one, kept it, and waited to write the other's.
+#[test]
+fn nobody_waits_to_write_what_somebody_holds_and_has_written() {
+    let bench = Bench::new();
+    bench.server.misbehave(&archive(), Fault::Hold, 1);
+    let diary = Diary::default();
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| bench.fetch().unwrap());
+        bench.server.wait_for(&archive(), 1);
+        let second = scope.spawn(|| {
+            let config = RegistryConfig { lock_timeout: Some(Duration::from_secs(20)), ..bench.config() };
+            block_on(Registry::new(config).fetch(LINUX, &VERSION, false, &diary))
+        });
+        while diary.lines().is_empty() {
+            std::thread::yield_now();
+        }
+        bench.server.release();
+        let held = first.join().unwrap();
+        assert!(second.join().unwrap().unwrap().was_cached);
+        drop(held);
+    });
+}
+
 const CHILD_CACHE: &str = "REGISTRY_TEST_CACHE";
 const CHILD_SOURCE: &str = "REGISTRY_TEST_SOURCE";
 const CHILD_KEY: &str = "REGISTRY_TEST_KEY";
