@@ -9,6 +9,8 @@ mod download;
 mod fetch;
 mod github;
 mod lockfile;
+mod minisign;
+mod proxies;
 mod regression;
 mod removal;
 mod sources;
