@@ -3,10 +3,16 @@
 
 mod bad_input;
 mod base;
+mod base_commands;
+mod bench;
 mod build;
 mod build_file;
+mod contention;
+mod documentation;
+mod github;
 mod help;
 mod look_inside;
 mod regression;
 mod sandbox;
+mod shelf;
 mod tampering;
