@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use directories::ProjectDirs;
 use encoderfile_registry::{
-    BaseBinary, Digest, GitHubConfig, Host, Pin, Registry, RegistryConfig, Source, Target, Token,
-    TrustedKeys, TrustedSource, Wanted,
+    BaseBinary, Digest, GitHubConfig, Host, Pin, Registry, RegistryConfig, Requirement, Source, Target,
+    Token, TrustedKeys, TrustedSource, Wanted,
 };
 use semver::Version;
 use tokio::runtime::Runtime;
@@ -92,6 +92,11 @@ impl Bases {
     /// What stops the program, with the flags that its hint has to repeat.
     pub(crate) fn error(&self, error: encoderfile_registry::Error) -> Error {
         Error::Registry { error: Box::new(error), flags: self.flags.clone() }
+    }
+
+    /// Nothing in the cache is what a command asks for that uses no network.
+    pub(crate) fn none_cached(&self, target: Target, requirement: Requirement) -> Error {
+        Error::NoneCached { target, requirement, flags: self.flags.clone() }
     }
 
     /// What is told while something is waited for that has no line of its own.

@@ -107,7 +107,7 @@ pub(crate) enum Error {
     #[error("`{}` is there already", path.display())]
     OutputExists { path: PathBuf },
     #[error("no base binary for `{target}` in the cache satisfies `{requirement}`")]
-    NoneCached { target: Target, requirement: Requirement },
+    NoneCached { target: Target, requirement: Requirement, flags: String },
     #[error("cannot write `{}`", path.display())]
     Output { path: PathBuf, source: io::Error },
     #[error("`--older-than` is longer than there has been time")]
@@ -269,8 +269,10 @@ impl Error {
                 return Some(format!("did you mean `{name}`?"));
             }
             Self::OutputExists { .. } => "choose another name, or replace it with `--force`",
-            Self::NoneCached { .. } => {
-                "fetch one, while there is a network, with `encoderfile base fetch --runtime-version REQUIREMENT`"
+            Self::NoneCached { target, requirement, flags } => {
+                let command =
+                    format!("encoderfile base fetch --target {target} --runtime-version '{requirement}'");
+                return Some(format!("fetch one, while there is a network, with `{command}{flags}`"));
             }
             Self::BundleToTerminal => "name a file with `--output`, or pipe it into another program",
             Self::NoCacheFolder => "name one with `--cache-dir`",

@@ -30,8 +30,9 @@ impl Error {
             Self::NoVersion { only_pre_releases: true, .. } => {
                 "there are pre-releases that would do: allow them with `--pre`".to_owned()
             }
-            Self::NoVersion { offline: true, .. } => {
-                format!("fetch one, while there is a network, with `encoderfile base fetch --runtime-version REQUIREMENT{options}`")
+            Self::NoVersion { offline: true, requirement, .. } => {
+                let command = format!("encoderfile base fetch --runtime-version '{requirement}'{options}");
+                format!("fetch one, while there is a network, with `{command}`")
             }
             Self::NoSuchRelease { .. } | Self::NoVersion { .. } => "`encoderfile base list --remote` shows which there are".to_owned(),
             Self::Downgrade { .. } => {

@@ -27,7 +27,7 @@ pub(super) fn run(arguments: &args::BasePath, bases: &Bases) -> Result<(), Error
     let cached = bases.registry.newest_cached(&wanted, &[target]).map_err(|error| bases.error(error))?;
     let version = match (cached, wanted.requirement) {
         (Some(version), _) | (None, Requirement::Exact(version)) => version,
-        (None, requirement) => return Err(Error::NoneCached { target, requirement }),
+        (None, requirement) => return Err(bases.none_cached(target, requirement)),
     };
     let base =
         bases.wait(async { bases.registry.locate(target, &version, &bases.voice()).await?.verify() })?;

@@ -71,6 +71,13 @@ fn fetch_takes_requirements_and_says_what_they_came_to() {
     let latest = ["base", "fetch", "--runtime-version", "latest"];
     shelf.run(&latest).failed(4, &["found: 0.2.0", "seen:  0.2.1", "--allow-downgrade"]);
     shelf.run(&[&latest[..], &["--allow-downgrade"]].concat()).ok();
+    shelf.run_alone(&["base", "path", "--runtime-version", "^7"]).failed(
+        3,
+        &["satisfies `^7`", &format!("base fetch --target {HOST} --runtime-version '^7' --cache-dir")],
+    );
+    shelf
+        .run_alone(&["base", "fetch", "--runtime-version", "^7", "--offline"])
+        .failed(3, &["no release satisfies `^7`", "base fetch --runtime-version '^7' --cache-dir"]);
     // Without a network, the cache decides.
     let path = shelf.run_alone(&["base", "path", "--runtime-version", "latest", "--offline"]).ok().stdout;
     assert!(path.contains("/0.2.1/"), "{path}");
