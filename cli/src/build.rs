@@ -46,7 +46,7 @@ struct BaseReport {
 }
 
 /// What is to be built: the flags, then the build file, then the defaults.
-pub(crate) struct Plan {
+struct Plan {
     folder: PathBuf,
     name: Option<String>,
     version: String,
@@ -54,10 +54,10 @@ pub(crate) struct Plan {
     output: Option<PathBuf>,
     /// As they were named. Empty: this machine's, or that of the base binary given.
     targets: Vec<Target>,
-    pub(crate) base_binary_path: Option<PathBuf>,
+    base_binary_path: Option<PathBuf>,
     /// Of the base binary, if somebody asked for one.
     requirement: Option<Requirement>,
-    pub(crate) lockfile: Option<PathBuf>,
+    lockfile: Option<PathBuf>,
     check: bool,
 }
 
@@ -67,7 +67,7 @@ pub(crate) fn run(
     terminal: Terminal,
 ) -> Result<(), Error> {
     let plan = plan(arguments, global)?;
-    let pins = Pins::open(arguments, &plan)?;
+    let pins = Pins::open(arguments, plan.lockfile.clone(), plan.base_binary_path.is_some())?;
     let folder = ModelFolder::read(&plan.folder)?;
     let name = plan.name.clone().unwrap_or_else(|| folder.name());
     check_name(&name)?;

@@ -7,7 +7,6 @@ use semver::Version;
 
 use crate::args;
 use crate::bases::{Bases, default_version};
-use crate::build::Plan;
 use crate::error::Error;
 
 /// The lockfile of a build.
@@ -49,20 +48,24 @@ impl Asked {
 }
 
 impl Pins {
-    pub(crate) fn open(arguments: &args::Build, plan: &Plan) -> Result<Self, Error> {
+    /// `is_given` is whether the base binary is a file that the user named, which no lockfile pins.
+    pub(crate) fn open(
+        arguments: &args::Build,
+        path: Option<PathBuf>,
+        is_given: bool,
+    ) -> Result<Self, Error> {
         let is_locked = arguments.locked || arguments.frozen;
         let mode = match (is_locked, arguments.update_base) {
             (true, _) => Mode::Locked,
             (false, true) => Mode::Update,
             (false, false) => Mode::Keep,
         };
-        if is_locked && plan.base_binary_path.is_some() {
+        if is_locked && is_given {
             return Err(Error::UnpinnedPath);
         }
-        if is_locked && plan.lockfile.is_none() {
+        if is_locked && path.is_none() {
             return Err(Error::NoLockfile);
         }
-        let path = plan.lockfile.clone();
         let lockfile = path.as_deref().map(Lockfile::read).transpose()?.flatten();
         Ok(Self { path, lockfile, mode })
     }

@@ -17,7 +17,7 @@ use crate::partial::Partial;
 use crate::pin::Pin;
 use crate::progress::Progress;
 use crate::release::Release;
-use crate::resolve::{Registry, check_floor, run_blocking};
+use crate::resolve::{Registry, run_blocking};
 use crate::target::Target;
 
 /// What a fetch came to.
@@ -53,18 +53,63 @@ impl PlannedFetch {
 
 /// What is to be installed.
 #[derive(Clone, Copy)]
-pub(crate) struct Order<'a> {
-    pub(crate) target: Target,
-    pub(crate) version: &'a Version,
+struct Order<'a> {
+    target: Target,
+    version: &'a Version,
     /// What it has to be, to the byte.
-    pub(crate) pin: Option<&'a Pin>,
+    pin: Option<&'a Pin>,
     /// The machine that it must run on, if it is for that machine's target.
-    pub(crate) host: Option<&'a Host>,
+    host: Option<&'a Host>,
     /// Also where it is installed.
-    pub(crate) force: bool,
+    force: bool,
 }
 
 impl Registry {
+    /// The base binary, from the cache or, if it is not there, from the source. For `host`, a base binary that would not
+    /// start there is refused before it is downloaded. Bytes in the cache are not verified again: see [`BaseBinary`].
+    pub async fn ensure(
+        &self,
+        target: Target,
+        version: &Version,
+        host: Option<&Host>,
+        progress: &dyn Progress,
+    ) -> Result<BaseBinary> {
+        match self.locate(target, version, progress).await {
+            Ok(base) => {
+                check_floor(host, target, version, &base.entry)?;
+                Ok(base)
+            }
+            Err(Error::NotCached { .. }) if !self.config.offline => {
+                let order = Order { target, version, pin: None, host, force: false };
+                Ok(self.install(order, progress).await?.base)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// As [`ensure`](Self::ensure), but this base binary and no other, to the byte. [`Error::PinMismatch`] where the
+    /// release was signed again, by another key or with other bytes; then nothing is downloaded.
+    pub async fn ensure_pinned(
+        &self,
+        pin: &Pin,
+        host: Option<&Host>,
+        progress: &dyn Progress,
+    ) -> Result<BaseBinary> {
+        let (target, version) = (pin.target, &pin.version);
+        match self.locate_signed_by(|key_id| key_id == pin.key_id, target, version, progress).await {
+            Ok(base) => {
+                pin.check(base.key_id, &base.entry)?;
+                check_floor(host, target, version, &base.entry)?;
+                Ok(base)
+            }
+            Err(Error::NotCached { .. }) if !self.config.offline => {
+                let order = Order { target, version, pin: Some(pin), host, force: false };
+                Ok(self.install(order, progress).await?.base)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Puts the base binary into the cache. One that is there is verified, bytes included, and repaired if it is damaged;
     /// with `force`, it is downloaded in any case.
     pub async fn fetch(
@@ -152,7 +197,7 @@ impl Registry {
         Ok(release)
     }
 
-    pub(crate) async fn install(&self, order: Order<'_>, progress: &dyn Progress) -> Result<Fetched> {
+    async fn install(&self, order: Order<'_>, progress: &dyn Progress) -> Result<Fetched> {
         let Order { target, version, pin, host, force } = order;
         if self.config.offline {
             return Err(Error::Offline { target, version: version.clone() });
@@ -257,5 +302,17 @@ impl Registry {
         install::commit(&self.cache, id, entry, release.source().to_string(), binary)?;
         partial.remove()?;
         Ok(false)
+    }
+}
+
+fn check_floor(host: Option<&Host>, target: Target, version: &Version, entry: &TargetEntry) -> Result<()> {
+    match host {
+        Some(host) if host.target == target && !host.admits(entry.floor) => Err(Error::HostTooOld {
+            target,
+            version: version.clone(),
+            floor: entry.floor,
+            found: host.platform,
+        }),
+        _ => Ok(()),
     }
 }

@@ -14,11 +14,8 @@ use crate::config::RegistryConfig;
 use crate::digest::Digest;
 use crate::download::Downloader;
 use crate::error::{Error, Result, with_reasons};
-use crate::fetch::Order;
-use crate::host::Host;
-use crate::index::{BinaryFile, TargetEntry};
+use crate::index::BinaryFile;
 use crate::lock::{Lock, Mode};
-use crate::pin::Pin;
 use crate::progress::Progress;
 use crate::release::Release;
 use crate::target::Target;
@@ -78,7 +75,7 @@ impl Registry {
         self.locate_signed_by(|_| true, target, version, progress).await
     }
 
-    async fn locate_signed_by(
+    pub(crate) async fn locate_signed_by(
         &self,
         admitted: impl Fn(KeyId) -> bool,
         target: Target,
@@ -104,51 +101,6 @@ impl Registry {
         let mut untrusted = self.cache.signers(version, target)?;
         untrusted.retain(|signer| self.trusted_keys.iter().all(|key| key.id != *signer));
         Ok(Error::NotCached { target, version: version.clone(), untrusted })
-    }
-
-    /// The base binary, from the cache or, if it is not there, from the source. For `host`, a base binary that would not
-    /// start there is refused before it is downloaded. Bytes in the cache are not verified again: see [`BaseBinary`].
-    pub async fn ensure(
-        &self,
-        target: Target,
-        version: &Version,
-        host: Option<&Host>,
-        progress: &dyn Progress,
-    ) -> Result<BaseBinary> {
-        match self.locate(target, version, progress).await {
-            Ok(base) => {
-                check_floor(host, target, version, &base.entry)?;
-                Ok(base)
-            }
-            Err(Error::NotCached { .. }) if !self.config.offline => {
-                let order = Order { target, version, pin: None, host, force: false };
-                Ok(self.install(order, progress).await?.base)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// As [`ensure`](Self::ensure), but this base binary and no other, to the byte. [`Error::PinMismatch`] where the
-    /// release was signed again, by another key or with other bytes; then nothing is downloaded.
-    pub async fn ensure_pinned(
-        &self,
-        pin: &Pin,
-        host: Option<&Host>,
-        progress: &dyn Progress,
-    ) -> Result<BaseBinary> {
-        let (target, version) = (pin.target, &pin.version);
-        match self.locate_signed_by(|key_id| key_id == pin.key_id, target, version, progress).await {
-            Ok(base) => {
-                pin.check(base.key_id, &base.entry)?;
-                check_floor(host, target, version, &base.entry)?;
-                Ok(base)
-            }
-            Err(Error::NotCached { .. }) if !self.config.offline => {
-                let order = Order { target, version, pin: Some(pin), host, force: false };
-                Ok(self.install(order, progress).await?.base)
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// The releases that the cache knows: every index in it that a trusted key signed, in no particular order.
@@ -269,23 +221,6 @@ impl Registry {
             }
             result => result,
         }
-    }
-}
-
-pub(crate) fn check_floor(
-    host: Option<&Host>,
-    target: Target,
-    version: &Version,
-    entry: &TargetEntry,
-) -> Result<()> {
-    match host {
-        Some(host) if host.target == target && !host.admits(entry.floor) => Err(Error::HostTooOld {
-            target,
-            version: version.clone(),
-            floor: entry.floor,
-            found: host.platform,
-        }),
-        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use encoderfile_format::{Pending, create_beside};
-use encoderfile_registry::{ExportReport, Fetched};
+use encoderfile_registry::{BaseBinary, ExportReport};
 use serde::Serialize;
 
 use super::fetch::{self, FetchedReport};
@@ -38,18 +38,19 @@ pub(super) fn export(arguments: &args::BaseExport, bases: &Bases) -> Result<(), 
     }
     let version = bases.resolve_for_build(&arguments.release.wanted(), &[])?;
     let targets = fetch::targets(arguments.all, &arguments.targets, &version, bases)?;
-    let fetched = fetch::all(&targets, &version, false, "Fetched", bases, |fetched| fetched)?;
-    let reports: Vec<_> = fetched.iter().map(FetchedReport::new).collect();
+    let base_binaries = fetch::all(&targets, &version, false, bases)?;
+    let locate = |&target| bases.wait(bases.registry.locate(target, &version, &bases.voice()));
+    let found = targets.iter().map(locate).collect::<Result<Vec<_>, _>>()?;
     let report = if to_standard_output {
         let mut out = BufWriter::new(io::stdout().lock());
-        let report = write(fetched, &mut out, bases)?;
+        let report = write(&found, &mut out, bases)?;
         out.flush().map_err(Error::Stdout)?;
         report
     } else {
         let path = &arguments.output;
         let cannot_write = |source| Error::Output { path: path.clone(), source };
         let mut file = create_beside(path).map_err(cannot_write)?;
-        let report = write(fetched, file.as_file_mut(), bases)?;
+        let report = write(&found, file.as_file_mut(), bases)?;
         Pending::new(file, path, 0o644).and_then(Pending::persist).map_err(cannot_write)?;
         report
     };
@@ -64,14 +65,13 @@ pub(super) fn export(arguments: &args::BaseExport, bases: &Bases) -> Result<(), 
     bases.terminal.status("Exported", message);
     if arguments.json && !to_standard_output {
         let (path, length) = (arguments.output.clone(), report.bytes);
-        return terminal::json(&ExportedReport { path, length, base_binaries: reports });
+        return terminal::json(&ExportedReport { path, length, base_binaries });
     }
     Ok(())
 }
 
-fn write(fetched: Vec<Fetched>, out: impl io::Write, bases: &Bases) -> Result<ExportReport, Error> {
-    let binaries: Vec<_> = fetched.into_iter().map(|fetched| fetched.base).collect();
-    bases.wait_through(bases.registry.export(&binaries, out, &bases.voice()))
+fn write(found: &[BaseBinary], out: impl io::Write, bases: &Bases) -> Result<ExportReport, Error> {
+    bases.wait_through(bases.registry.export(found, out, &bases.voice()))
 }
 
 pub(super) fn import(arguments: &args::BaseImport, bases: &Bases) -> Result<(), Error> {

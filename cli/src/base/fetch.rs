@@ -53,10 +53,8 @@ pub(super) fn run(arguments: &args::BaseFetch, bases: &Bases) -> Result<(), Erro
     if arguments.dry_run {
         return plan(arguments, &targets, &version, bases);
     }
-    // Each is let go of when it is here: somebody else may wait for it while holding what this one waits for.
-    let report = |fetched| FetchedReport::new(&fetched);
-    let reports = all(&targets, &version, arguments.force, "Fetched", bases, report)?;
-    if arguments.json { terminal::json(&reports) } else { Ok(()) }
+    let fetched = all(&targets, &version, arguments.force, bases)?;
+    if arguments.json { terminal::json(&fetched) } else { Ok(()) }
 }
 
 /// The targets that were named, or all of the release.
@@ -73,25 +71,23 @@ pub(super) fn targets(
     Ok(index.targets.into_keys().collect())
 }
 
-/// Fetches several targets at once, each with a line of its own, and makes something of each as soon as it is here. What
-/// works stays, also where another fails.
-pub(super) fn all<T>(
+/// Fetches several targets at once, each with a line of its own. What works stays, also where another fails. None is held for
+/// reading while another is waited for: two processes that replace the same base binaries would wait for each other.
+pub(super) fn all(
     targets: &[Target],
     version: &Version,
     force: bool,
-    verb: &str,
     bases: &Bases,
-    make: impl Fn(Fetched) -> T,
-) -> Result<Vec<T>, Error> {
+) -> Result<Vec<FetchedReport>, Error> {
     let lines = Lines::new(bases.terminal);
     let downloads = targets.iter().map(|&target| {
-        let (lines, make) = (&lines, &make);
+        let lines = &lines;
         async move {
             let line = lines.line(target);
             let fetched = bases.registry.fetch(target, version, force, &line).await?;
             drop(line);
-            lines.suspend(|| report(&fetched, verb, bases.terminal));
-            Ok::<_, encoderfile_registry::Error>(make(fetched))
+            lines.suspend(|| report(&fetched, "Fetched", bases.terminal));
+            Ok::<_, encoderfile_registry::Error>(FetchedReport::new(&fetched))
         }
     });
     let results = bases.wait_for(&lines, join_all(downloads))?;
