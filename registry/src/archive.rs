@@ -137,6 +137,7 @@ mod tests {
 
     const FILE: tar::EntryType = tar::EntryType::Regular;
 
+    /// A member named `../x`, a link, a device.
     #[test]
     fn one_member_is_taken_and_everything_else_is_passed_over() {
         let archive = archive(&[
@@ -167,6 +168,7 @@ mod tests {
         }
     }
 
+    /// A decompression bomb.
     #[test]
     fn a_bomb_is_stopped() {
         let bomb = vec![0; usize::try_from(MAX_EXTRA).unwrap() + (1 << 20)];

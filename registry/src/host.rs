@@ -192,6 +192,7 @@ mod tests {
         assert_eq!(detect_in(fake_root(&[]).path(), Target::Aarch64AppleDarwin), Platform::Unknown);
     }
 
+    /// mise: the same with files that are no libraries at all.
     #[test]
     fn alpine_with_a_loader_in_glibcs_name_is_musl() {
         let root = fake_root(&[
@@ -203,12 +204,40 @@ mod tests {
         assert_eq!(detect_in(root.path(), Target::Aarch64LinuxGnu), Platform::Unknown);
     }
 
+    /// mise: Alpine with gcompat, whose loader answers in glibc's name. Both names lead to musl, which is a real library
+    /// without any of glibc's versions.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn alpine_with_gcompat_is_musl() {
+        use std::os::unix::fs::symlink;
+
+        let target = Target::host().unwrap();
+        let (musl, loader) = match target.architecture() {
+            Architecture::Aarch64 => ("lib/ld-musl-aarch64.so.1", "lib/ld-linux-aarch64.so.1"),
+            Architecture::X86_64 => ("lib/ld-musl-x86_64.so.1", "lib64/ld-linux-x86-64.so.2"),
+        };
+        // Of this machine's processor, and it defines no version.
+        let library = fs::read("/bin/true").unwrap();
+        for libc in ["lib/libc.so.6", "lib64/libc.so.6", "usr/lib/libc.so.6"] {
+            let root = fake_root(&[(musl, &library)]);
+            for name in [loader, libc] {
+                let path = root.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                symlink(root.path().join(musl), path).unwrap();
+            }
+            assert_eq!(detect_in(root.path(), target), Platform::Musl, "{libc}");
+        }
+    }
+
+    /// uv#8635: distroless has glibc and no shell; the empty image has nothing.
     #[test]
     fn an_empty_container_is_unknown() {
         assert_eq!(detect_in(fake_root(&[]).path(), Target::X86_64LinuxGnu), Platform::Unknown);
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    /// binstall#1999, binstall#1379, uv#8635: a loader that does not say "GLIBC", or knows no `--version`, or that no shell
+    /// is there to run. Nothing is run.
     #[test]
     fn this_machines_glibc_is_found_in_its_library_alone() {
         let host = Host::detect().unwrap();

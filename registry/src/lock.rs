@@ -200,6 +200,9 @@ fn write_holder(file: &mut File, text: &str) -> io::Result<()> {
 mod tests {
     use std::sync::Mutex;
 
+    use rustix::fs::OFlags;
+    use rustix::io::Errno;
+
     use super::*;
 
     #[derive(Default)]
@@ -211,18 +214,65 @@ mod tests {
         }
     }
 
+    /// Takes a lock as [`Lock::acquire`] does, on a file system whose answers are `try_lock`'s.
+    fn acquire_on(
+        try_lock: impl Fn(&File, Mode) -> std::result::Result<(), TryLockError>,
+        path: &Path,
+        mode: Mode,
+    ) -> (Result<Lock>, Vec<String>) {
+        let warnings = Warnings::default();
+        let acquire = Lock::acquire_by(try_lock, path, mode, Some(Duration::ZERO), &warnings, || Ok(false));
+        let lock = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(acquire);
+        (lock.map(|lock| lock.expect("wanted until it is had")), warnings.0.into_inner().unwrap())
+    }
+
+    fn refusal(errno: Errno) -> TryLockError {
+        TryLockError::Error(io::Error::from_raw_os_error(errno.raw_os_error()))
+    }
+
+    /// uv#9050: file systems without locks.
     #[test]
     fn a_file_system_without_locks_is_warned_of() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.lock");
-        let unsupported = rustix::io::Errno::NOLCK.raw_os_error();
-        let refuse = |_: &File, _| Err(TryLockError::Error(io::Error::from_raw_os_error(unsupported)));
-        let warnings = Warnings::default();
-        let acquire = Lock::acquire_by(refuse, &path, Mode::Exclusive, None, &warnings, || Ok(false));
-        let lock = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(acquire).unwrap();
-        assert!(!lock.unwrap().is_real());
-        let warnings = warnings.0.into_inner().unwrap();
-        let expected = format!("cannot lock `{}`, going on without: ", path.display());
-        assert!(matches!(&warnings[..], [warning] if warning.starts_with(&expected)), "{warnings:?}");
+        for errno in [Errno::NOLCK, Errno::NOSYS, Errno::NOTSUP, Errno::INVAL] {
+            let (lock, warnings) = acquire_on(|_, _| Err(refusal(errno)), &path, Mode::Exclusive);
+            assert!(!lock.unwrap().is_real());
+            let expected = format!("cannot lock `{}`, going on without: ", path.display());
+            assert!(matches!(&warnings[..], [warning] if warning.starts_with(&expected)), "{warnings:?}");
+        }
+    }
+
+    /// Only the absence of locks is gone on without, and is no reason to think that one is free.
+    #[test]
+    fn a_lock_that_cannot_be_tried_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.lock");
+        let (lock, warnings) = acquire_on(|_, _| Err(refusal(Errno::IO)), &path, Mode::Exclusive);
+        assert!(matches!(lock, Err(Error::Io { .. })) && warnings.is_empty(), "{lock:?} {warnings:?}");
+    }
+
+    /// uv#18061: NFS refuses the exclusive lock of a file that was opened read-only. Files are opened for both here, also
+    /// one that is there already, and for a shared lock as well.
+    #[test]
+    fn nfs_gives_the_lock() {
+        // As in the kernel's `nfs_flock`, which takes flocks for those of byte ranges.
+        let nfs = |file: &File, mode| {
+            let access = rustix::fs::fcntl_getfl(file).unwrap() & OFlags::RWMODE;
+            let suffices = match mode {
+                Mode::Exclusive => access == OFlags::RDWR || access == OFlags::WRONLY,
+                Mode::Shared => access == OFlags::RDWR || access == OFlags::RDONLY,
+            };
+            if suffices { try_lock(file, mode) } else { Err(refusal(Errno::BADF)) }
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("locks/a.lock");
+        for mode in [Mode::Exclusive, Mode::Exclusive, Mode::Shared] {
+            let (lock, warnings) = acquire_on(nfs, &path, mode);
+            let lock = lock.unwrap();
+            assert!(lock.is_real() && warnings.is_empty(), "{mode:?}: {warnings:?}");
+            let access = rustix::fs::fcntl_getfl(lock.file.as_ref().unwrap()).unwrap() & OFlags::RWMODE;
+            assert_eq!(access, OFlags::RDWR, "{mode:?}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Many at once, and some of them killed.
 
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
 use std::time::Duration;
@@ -98,6 +99,7 @@ fn a_lock_timeout_is_an_error_of_its_own() {
     });
 }
 
+/// uv: one lock for the whole cache makes unrelated work queue.
 #[test]
 fn other_entries_do_not_wait() {
     let bench = Bench::new();
@@ -154,6 +156,13 @@ const CHILD_KEY: &str = "REGISTRY_TEST_KEY";
 /// Another process that fetches: this same program, with [`fetching_process`] as its only test.
 fn process(bench: &Bench) -> Child {
     fetching(bench, Command::new(std::env::current_exe().unwrap()))
+}
+
+/// The same, with more variables.
+pub(crate) fn process_with(bench: &Bench, variables: &[(&str, &Path)]) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.envs(variables.iter().copied());
+    fetching(bench, command)
 }
 
 /// The same, unable to write files of more than so many blocks (of 512 or 1024 bytes).

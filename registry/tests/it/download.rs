@@ -144,6 +144,7 @@ fn a_rate_limit_says_when_it_resets() {
     }
 }
 
+/// An archive longer than promised.
 #[test]
 fn an_endless_body_is_cut_at_the_signed_size() {
     let bench = Bench::new();
@@ -297,6 +298,7 @@ fn a_download_that_no_disk_can_hold_is_not_begun() {
     assert_eq!(bench.archive_downloads(), 0);
 }
 
+/// A transparently gzipped body: none is asked for.
 #[test]
 fn identity_is_asked_for_and_a_name_is_given() {
     let bench = Bench::with_runtime(runtime(1000));

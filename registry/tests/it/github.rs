@@ -194,6 +194,7 @@ fn archive() -> String {
     archive_name(LINUX.triple())
 }
 
+/// binstall#1229: the API's rate limit hits although no request to the API was needed.
 #[test]
 fn a_version_that_is_named_costs_no_request_to_the_api_and_no_token() {
     for token in [None, Some(TOKEN), Some(WRONG)] {
@@ -209,6 +210,7 @@ fn a_version_that_is_named_costs_no_request_to_the_api_and_no_token() {
     }
 }
 
+/// binstall#1229, with a limit that is reached.
 #[test]
 fn a_version_that_is_named_is_served_while_the_api_is_exhausted() {
     let hub = Hub::new();
@@ -307,6 +309,7 @@ fn a_list_says_what_each_release_has_and_since_when() {
     }
 }
 
+/// vite-plus#1558: whoever makes a draft, uploads everything and then publishes shows nobody half a release.
 #[test]
 fn a_draft_is_a_release_when_it_is_published() {
     let hub = Hub::with(&["v0.3.0"]);
@@ -324,6 +327,7 @@ fn a_draft_is_not_fetched_even_by_who_may_see_it() {
     assert!(matches!(error, Error::NoSuchRelease { .. }), "{error}");
 }
 
+/// vite-plus#1558: nor is a release offered whose files are still on their way.
 #[test]
 fn an_upload_that_has_not_ended_is_no_file_of_the_release() {
     let hub = Hub::with(&["v0.3.0"]);
@@ -535,6 +539,7 @@ fn a_next_page_elsewhere_gets_no_token() {
     assert_eq!(tokens(&elsewhere.requests("")), [None]);
 }
 
+/// octokit/core.js#415: the token follows a redirect.
 #[test]
 fn a_redirect_of_the_api_to_elsewhere_gets_no_token() {
     let hub = Hub::new();

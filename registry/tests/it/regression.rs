@@ -2,18 +2,26 @@
 //!
 //! - the connection closes early and nobody notices (pkg-fetch#195): `download.rs`, and `no_length` here
 //! - an archive longer than promised, a bomb, a member named `../x`, a link: `download.rs`, and unit tests of `archive`
+//! - a token that follows a redirect (octokit/core.js#415) or reaches a mirror (setup-uv#878), and an API whose limit hits
+//!   although it was not needed (binstall#1229): `github.rs`
+//! - custom certificates and proxies (deno#15921, deno#24719): `proxies.rs`
 //! - one lock for the whole cache (uv): `concurrency.rs`, `other_entries_do_not_wait`
+//! - lock files opened read-only (uv#18061), file systems without locks (uv#9050): unit tests of `lock`
 //! - a signature that does not say what it signs (binstall), one key that cannot be rotated (corepack#612): `trust.rs`
 //! - libc detection (binstall#1999, binstall#1379, uv#8635, mise): unit tests of `host`
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use encoderfile_registry::Error;
+use encoderfile_registry::{Error, Registry, RegistryConfig};
 use encoderfile_testing::{Fault, archive_name, compress};
 
-use crate::bench::{ARM, Bench, Diary, LINUX, VERSION, block_on, files, flip_a_byte};
-use crate::concurrency::limited_process;
+use crate::bench::{ARM, Bench, Diary, LINUX, VERSION, block_on, fetch, files, flip_a_byte};
+use crate::concurrency::{limited_process, process_with};
 
 fn archive() -> String {
     archive_name(LINUX.triple())
@@ -93,7 +101,7 @@ fn no_length() {
     assert_eq!(requests[1].headers["range"], "bytes=1000-");
 }
 
-/// An HTML page with status 200: a login page, a proxy's error.
+/// An HTML page with status 200 in the place of a file: a login page, a proxy's error.
 #[test]
 fn html_with_200() {
     let page = || {
@@ -110,7 +118,7 @@ fn html_with_200() {
     }
 }
 
-/// A body that a helpful proxy compressed. The bytes are never decoded, and the message says what happened.
+/// A body that was transparently gzipped, or otherwise compressed by a helpful proxy. The bytes are never decoded, and the message says what happened.
 #[test]
 fn compressed_on_the_way() {
     let bench = Bench::new();
@@ -199,7 +207,7 @@ fn no_receipt() {
     }
 }
 
-/// encoderfile 0.7: a cached file is trusted because it exists.
+/// encoderfile 0.7: a cached file is trusted because it exists; its mode is checked, its bytes are not.
 #[test]
 fn cached_bytes_are_not_trusted() {
     let bench = Bench::new();
@@ -276,8 +284,29 @@ fn re_tagged_release() {
     again.base.verify().unwrap();
 }
 
-/// uv#6036, bun#25346: a rename across devices. Every temporary file is made beside its target, whatever `TMPDIR` says:
-/// an installation that used another directory would show it here.
+/// uv#6036, bun#25346: a rename across devices. The cache lies on another device than `TMPDIR`, as far as this machine
+/// has two, and a `TMPDIR` that is nowhere changes nothing.
+#[test]
+fn the_cache_is_on_another_device() {
+    let bench = Bench::new();
+    let device = |path: &Path| path.metadata().map(|metadata| metadata.dev());
+    let here = device(&std::env::temp_dir()).unwrap();
+    let elsewhere = [Path::new("/dev/shm"), Path::new(env!("CARGO_TARGET_TMPDIR"))];
+    for root in elsewhere.into_iter().filter(|root| device(root).is_ok_and(|device| device != here)) {
+        let root = tempfile::tempdir_in(root).unwrap();
+        let registry = Registry::new(RegistryConfig { cache_dir: root.path().to_owned(), ..bench.config() });
+        bench.assert_whole(&fetch(&registry).unwrap().base);
+        let base = block_on(registry.fetch(LINUX, &VERSION, true, &())).unwrap().base;
+        bench.assert_whole(&base);
+    }
+
+    let nowhere = bench.directory.path().join("nowhere");
+    let output = process_with(&bench, &[("TMPDIR", &nowhere)]).wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).contains("exit code 0"), "{output:?}");
+    assert!(bench.fetch_whole().was_cached);
+}
+
+/// uv#6036, bun#25346, on one device: every temporary file is made beside its target, and none is left elsewhere.
 #[test]
 fn nothing_is_written_outside_the_cache() {
     let bench = Bench::new();
@@ -289,6 +318,119 @@ fn nothing_is_written_outside_the_cache() {
     let before = elsewhere();
     bench.fetch_whole();
     assert_eq!(elsewhere(), before);
+}
+
+/// chmod after the final rename: a crash between the two leaves an entry that is never executable. Whoever looks while it
+/// is installed over and over sees a whole, executable file, or none.
+#[test]
+fn what_has_its_name_has_its_mode() {
+    let bench = Bench::new();
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut looks = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                let Ok(file) = fs::File::open(bench.binary()) else { continue };
+                let metadata = file.metadata().unwrap();
+                assert_eq!(metadata.permissions().mode() & 0o777, 0o555);
+                assert_eq!(metadata.len(), bench.runtime.len() as u64);
+                looks += 1;
+            }
+            looks
+        });
+        for _ in 0..50 {
+            block_on(bench.registry().fetch(LINUX, &VERSION, true, &())).unwrap();
+            if watcher.is_finished() {
+                break;
+            }
+        }
+        is_done.store(true, Ordering::Relaxed);
+        assert!(watcher.join().unwrap() > 0, "nobody looked");
+    });
+}
+
+/// aqua#3951, rust#114554: running a file that was just written. A child that another thread forks has it open for writing
+/// until it runs its own program, which takes moments; nothing else may keep it open.
+#[test]
+fn a_fetched_binary_runs_while_other_threads_fork() {
+    const TRIES: u32 = 10_000;
+    let program = ["/bin/true", "/usr/bin/true"].iter().find_map(|path| fs::read(path).ok()).unwrap();
+    let bench = Bench::with_runtime(program);
+    let is_done = AtomicBool::new(false);
+    let run = |path: &Path| {
+        for _ in 0..TRIES {
+            match Command::new(path).status() {
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                status => return status.map(|status| status.success()),
+            }
+        }
+        Ok(false)
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    Command::new("true").status().unwrap();
+                }
+            });
+        }
+        let fetched = || block_on(bench.registry().fetch(LINUX, &VERSION, true, &())).unwrap().base;
+        let results: Vec<_> = (0..50).map(|_| run(&fetched().path)).collect();
+        is_done.store(true, Ordering::Relaxed);
+        assert!(results.iter().all(|result| matches!(result, Ok(true))), "{results:?}");
+    });
+}
+
+/// vite-plus#1558: between the tag and the upload of its last file, a release is there and its archive is not.
+#[test]
+fn a_release_that_is_still_being_uploaded() {
+    let bench = Bench::new();
+    let files = [
+        (bench.release.index(), None),
+        (bench.release.signature(), Some("uploaded")),
+        (bench.release.archive(LINUX.triple()), Some("uploaded")),
+    ];
+    for (path, hinted) in files {
+        let away = bench.directory.path().join("away");
+        fs::rename(&path, &away).unwrap();
+        let error = bench.fetch().unwrap_err();
+        assert_eq!(error.exit_code(), 3, "{error}");
+        assert!(error.to_string().contains(path.file_name().unwrap().to_str().unwrap()), "{error}");
+        if let Some(hinted) = hinted {
+            assert!(matches!(error, Error::NoSuchFile { .. }), "{error}");
+            assert!(error.hint("").unwrap().contains(hinted), "{error}");
+        } else {
+            assert!(matches!(error, Error::NoSuchRelease { .. }), "{error}");
+        }
+        fs::rename(&away, &path).unwrap();
+        assert!(!bench.fetch_whole().was_cached);
+        fs::remove_dir_all(bench.cache()).unwrap();
+    }
+}
+
+/// bun#34330: two functions that compute the cache's paths drift apart. Whoever writes, finds, lists, plans or counts means
+/// the same file, whatever the cache's path looks like.
+#[test]
+fn everybody_means_the_same_path() {
+    let bench = Bench::new();
+    for name in ["cache", "a cache", "cache/./deeper/", "up/../cache"] {
+        fs::create_dir_all(bench.directory.path().join("up")).unwrap();
+        let cache_dir = bench.directory.path().join(name);
+        let registry = Registry::new(RegistryConfig { cache_dir: cache_dir.clone(), ..bench.config() });
+        let path = fetch(&registry).unwrap().base.path;
+        assert!(path.starts_with(&cache_dir), "{name}");
+        assert!(block_on(registry.plan_fetch(LINUX, &VERSION, false, &())).unwrap().is_cached);
+        let offline =
+            Registry::new(RegistryConfig { offline: true, cache_dir: cache_dir.clone(), ..bench.config() });
+        assert_eq!(block_on(offline.locate(LINUX, &VERSION, &())).unwrap().path, path);
+        assert_eq!(block_on(offline.ensure(LINUX, &VERSION, None, &())).unwrap().path, path);
+        let listed = offline.list_cached().unwrap();
+        assert!(matches!(&listed[..], [listed] if listed.path == path), "{listed:?}");
+        assert_eq!(offline.usage().unwrap().base_binaries.count, 1);
+        let id = &listed[0].id;
+        assert!(block_on(registry.remove(id, &())).unwrap() > 0);
+        assert!(!path.exists(), "{name}");
+    }
 }
 
 /// The cache directory goes away, or part of it becomes something else, while nobody looks.

@@ -73,6 +73,7 @@ fn a_key_that_is_not_trusted_is_named() {
     assert_eq!(key_id.to_string(), stranger.id());
 }
 
+/// A verifier that cannot verify anything is skipped instead of stopping.
 #[test]
 fn without_any_key_nothing_is_asked_for() {
     let bench = Bench::new();
@@ -83,6 +84,7 @@ fn without_any_key_nothing_is_asked_for() {
     assert_eq!(bench.server.requests("").len(), 0);
 }
 
+/// binstall: a signature that does not say which file of which version it signs can be moved to another.
 #[test]
 fn an_old_release_cannot_be_replayed_as_a_new_one() {
     let bench = Bench::new();
@@ -94,6 +96,7 @@ fn an_old_release_cannot_be_replayed_as_a_new_one() {
     assert_eq!(found, "encoderfile base-index v0.1.0");
 }
 
+/// binstall: nor can the signature of another project's index, or of another kind of document.
 #[test]
 fn the_document_must_say_what_the_comment_says() {
     let bench = Bench::new();
@@ -107,6 +110,7 @@ fn the_document_must_say_what_the_comment_says() {
     assert!(matches!(refused(&bench), TrustError::Index(_)));
 }
 
+/// corepack#612: one key, and when it is rotated, old clients break. Several keys count at once.
 #[test]
 fn a_rotated_key_overlaps_with_the_new_one() {
     let bench = Bench::new();
