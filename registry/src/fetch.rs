@@ -20,6 +20,9 @@ use crate::release::Release;
 use crate::resolve::{Registry, run_blocking};
 use crate::target::Target;
 
+/// How often a base binary is installed that somebody else takes away before it can be held.
+const MAX_ATTEMPTS: usize = 16;
+
 /// What a fetch came to.
 #[derive(Debug)]
 pub struct Fetched {
@@ -210,11 +213,17 @@ impl Registry {
         }
         check_floor(host, target, version, entry)?;
         let id = EntryId { key_id: signed.key_id, version: version.clone(), target };
-        let was_cached = self.install_locked(&id, &release, entry, force, progress).await?;
-        // The lock is shared from here on. Between the two, only somebody who removes it can have been here.
-        let base = self.open(&id, progress).await?;
-        let base = base.map_or_else(|| Err(self.not_cached(target, version)?), Ok)?;
-        Ok(Fetched { base, was_cached })
+        let (mut was_cached, mut force) = (true, force);
+        for _ in 0..MAX_ATTEMPTS {
+            was_cached &= self.install_locked(&id, &release, entry, force, progress).await?;
+            // The lock is shared from here on. Between the two, somebody may have come to remove it, or to replace it:
+            // then it is there soon, or is to be had once more.
+            if let Some(base) = self.open(&id, progress).await? {
+                return Ok(Fetched { base, was_cached });
+            }
+            force = false;
+        }
+        Err(self.not_cached(target, version)?)
     }
 
     /// What a process left that died after its installation was complete. Not in the way of anybody who uses it.

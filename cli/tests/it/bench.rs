@@ -49,15 +49,15 @@ impl Bench {
         command
     }
 
-    /// A shell in the place of the command line, which it can run as `"$ENCODERFILE"`.
-    pub(crate) fn shell(&self, script: &str) -> Command {
+    /// A program in the place of the command line, which it can run as `"$ENCODERFILE"`.
+    pub(crate) fn through(&self, program: &[&str]) -> Command {
         let command = self.command();
-        let mut shell = Command::new("sh");
-        shell.args(["-euc", script]).env_clear().stdin(Stdio::null()).current_dir(self.sandbox.path(""));
-        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        shell.env("ENCODERFILE", command.get_program());
-        shell.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        shell
+        let mut through = Command::new(program[0]);
+        through.args(&program[1..]).env_clear().stdin(Stdio::null()).current_dir(self.sandbox.path(""));
+        through.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        through.env("ENCODERFILE", command.get_program());
+        through.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        through
     }
 
     pub(crate) fn run<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Said {

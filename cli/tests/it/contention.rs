@@ -102,3 +102,16 @@ fn commands_of_all_kinds_at_once_only_ever_miss_what_is_not_there() {
     bench.run(["base", "prune"]).ok();
     assert_eq!(unfinished(&bench.sandbox.cache()), Vec::<std::path::PathBuf>::new());
 }
+
+/// Each wants to write what the others read, and must not wait for one while it keeps another.
+#[test]
+fn processes_that_replace_all_targets_do_not_block_each_other() {
+    let bench = Bench::new(300_000);
+    for round in 1..=ROUNDS {
+        let arguments = ["base", "fetch", "--all", "--force", "--json"];
+        let processes: Vec<_> = (0..4).map(|_| start(bench.command(), &arguments)).collect();
+        assert_eq!(fetched(processes).len(), 4);
+        assert_eq!(bench.downloads(), 16 * round);
+    }
+    bench.run(["base", "verify"]).ok();
+}
