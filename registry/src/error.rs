@@ -305,6 +305,15 @@ pub enum Error {
         #[source]
         source: LockfileError,
     },
+    /// A lockfile that the file system takes no new pins for.
+    #[error("cannot write lockfile `{}`", .path.display())]
+    WriteLockfile {
+        /// The lockfile.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// A release that is not the one that was pinned.
     #[error("release {} for `{}` is not the one that is pinned{}", .found.version, .found.target, show_differences(.pinned, .found))]
     PinMismatch {
@@ -360,6 +369,7 @@ impl Error {
             | Self::NoSpace { .. }
             | Self::ReadOnlyCache { .. }
             | Self::Lockfile { .. }
+            | Self::WriteLockfile { .. }
             | Self::WriteBundle { .. } => 1,
             Self::Source(_) | Self::Key(_) => 2,
             Self::UnknownTarget(_)

@@ -97,6 +97,11 @@ impl Error {
                 "run it again as the user that the cache belongs to, or name another directory with `--cache-dir`".to_owned()
             }
             Self::Lockfile { source, .. } => source.hint().to_owned(),
+            Self::WriteLockfile { .. } => {
+                "what was built stays, but is not pinned: build again when there is room and leave to write, or name another \
+                 file with `--lockfile`"
+                    .to_owned()
+            }
             Self::PinMismatch { .. } => "the release was signed again with other bytes, or by another key: find out why, \
                  then move the pin on purpose with `encoderfile build --update-base`"
                 .to_owned(),

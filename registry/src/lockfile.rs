@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::cache::{is_missing, replace};
+use crate::cache::{ignore_missing, is_missing};
 use crate::error::{Error, Result};
 use crate::lock::{Mode, has_no_locks, try_lock};
 use crate::pin::Pin;
@@ -29,6 +30,10 @@ const FORM: i64 = 1;
 const MAX_SIZE: u64 = 1 << 20;
 const HEAD: &str = "# The base binaries that this project is built on, pinned by `encoderfile build`.\n\
     # Commit this file. `encoderfile build --update-base` moves the pins.\n";
+/// Temporary files end so, as those of encoderfiles do. Nobody else names a file so, which matters since they are removed.
+const TEMPORARY_SUFFIX: &str = ".encoderfile-partial";
+/// Random characters before that.
+const RANDOM: usize = 6;
 /// How long to wait for other builds of the same project, which need a moment each.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -190,7 +195,11 @@ impl Lockfile {
             Some(directory) if directory != Path::new("") => directory.to_owned(),
             _ => PathBuf::from("."),
         };
-        let _lock = DirectoryLock::acquire(&directory)?;
+        let name = target.file_name().unwrap_or(LOCKFILE_NAME.as_ref()).to_string_lossy().into_owned();
+        let lock = DirectoryLock::acquire(&directory)?;
+        if lock.directory.is_some() {
+            remove_abandoned(&directory, &name)?;
+        }
         let before = read_bytes(path)?;
         let lockfile =
             before.as_deref().map_or_else(|| Ok(Self::default()), |bytes| parse_at(path, bytes))?;
@@ -198,8 +207,8 @@ impl Lockfile {
         if before.is_some_and(|before| before == after.as_bytes()) {
             return Ok(false);
         }
-        let name = target.file_name().unwrap_or(LOCKFILE_NAME.as_ref());
-        replace(&directory.join(name), after.as_bytes())?;
+        write(&directory, &name, &after)
+            .map_err(|source| Error::WriteLockfile { path: directory.join(&name), source })?;
         Ok(true)
     }
 }
@@ -216,6 +225,40 @@ struct Document {
     _version: i64,
     #[serde(default)]
     base: Vec<Spanned<Pin>>,
+}
+
+/// What the names of temporary files for this lockfile begin with.
+fn prefix(name: &str) -> String {
+    format!(".{name}.")
+}
+
+/// Replaces the file as a whole.
+fn write(directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    let mut file = tempfile::Builder::new()
+        .prefix(&prefix(name))
+        .rand_bytes(RANDOM)
+        .suffix(TEMPORARY_SUFFIX)
+        .tempfile_in(directory)?;
+    // The file itself: its wrapper would put the temporary name into the message.
+    file.as_file_mut().write_all(text.as_bytes())?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+    file.as_file().sync_all()?;
+    file.persist(directory.join(name)).map_err(|error| error.error)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Removes what dead builds left. The caller holds the lock of the directory, so nobody alive writes here.
+fn remove_abandoned(directory: &Path, name: &str) -> Result<()> {
+    let prefix = prefix(name);
+    for item in fs::read_dir(directory).map_err(Error::io("read directory", directory))?.flatten() {
+        let name = item.file_name();
+        let name = name.to_string_lossy();
+        let random = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(TEMPORARY_SUFFIX));
+        if random.is_some_and(|random| random.len() == RANDOM) {
+            ignore_missing(fs::remove_file(item.path())).map_err(Error::io("remove", &item.path()))?;
+        }
+    }
+    Ok(())
 }
 
 /// At most one byte more than is allowed.

@@ -50,7 +50,7 @@ pub(super) fn export(arguments: &args::BaseExport, bases: &Bases) -> Result<(), 
         let path = &arguments.output;
         let cannot_write = |source| Error::Output { path: path.clone(), source };
         let mut file = create_beside(path).map_err(cannot_write)?;
-        let report = write(&found, file.as_file_mut(), bases)?;
+        let report = write(&found, file.as_file_mut(), bases).map_err(|error| at(path, error))?;
         Pending::new(file, path, 0o644).and_then(Pending::persist).map_err(cannot_write)?;
         report
     };
@@ -72,6 +72,19 @@ pub(super) fn export(arguments: &args::BaseExport, bases: &Bases) -> Result<(), 
 
 fn write(found: &[BaseBinary], out: impl io::Write, bases: &Bases) -> Result<ExportReport, Error> {
     bases.wait_through(bases.registry.export(found, out, &bases.voice()))
+}
+
+/// The registry does not know where a bundle goes.
+fn at(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Registry { error, flags } => match *error {
+            encoderfile_registry::Error::WriteBundle { source } => {
+                Error::Output { path: path.to_owned(), source }
+            }
+            error => Error::Registry { error: Box::new(error), flags },
+        },
+        error => error,
+    }
 }
 
 pub(super) fn import(arguments: &args::BaseImport, bases: &Bases) -> Result<(), Error> {
