@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// Only the absence of locks is gone on without, and is no reason to think that one is free.
+    /// uv#9050: but nothing else than their absence is gone on without.
     #[test]
     fn a_lock_that_cannot_be_tried_is_an_error() {
         let directory = tempfile::tempdir().unwrap();

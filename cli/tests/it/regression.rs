@@ -1,9 +1,14 @@
 //! Faults that were found once, each named.
 
+use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 
-use crate::sandbox::{Release, Said, Sandbox, runtime};
+use encoderfile_format::{FORMAT_VERSION, Stamp};
+use serde_json::Value;
+
+use crate::sandbox::{HOST, Release, Said, Sandbox, VERSION, runtime};
+use crate::shelf::Shelf;
 
 fn build(sandbox: &Sandbox, arguments: &[&str]) -> Said {
     let mut command = sandbox.command();
@@ -154,4 +159,203 @@ fn a_cut_encoderfile_is_no_base_binary() {
     sandbox
         .run(["build", "model", "-o", "out", "--base-binary-path", "cut"])
         .failed(4, &["cannot use `cut` as a base binary", "whose end is missing or damaged"]);
+}
+
+/// bun: a base binary is picked up from the working directory because it bears the target's name. These would do, and
+/// only an option that names one makes it one.
+#[test]
+fn no_base_binary_is_picked_up_from_the_working_directory() {
+    let sandbox = Sandbox::new();
+    sandbox.model("embedding");
+    let names = [
+        "encoderfile-runtime".to_owned(),
+        HOST.to_owned(),
+        format!("encoderfile-runtime-{HOST}"),
+        format!("encoderfile-runtime-{HOST}-{VERSION}"),
+        format!("encoderfile-runtime-v{VERSION}"),
+        format!("v{VERSION}/{HOST}/encoderfile-runtime"),
+        format!("{VERSION}/{HOST}/encoderfile-runtime"),
+    ];
+    let decoys: Vec<_> = names.iter().map(|name| sandbox.path(name)).collect();
+    for decoy in &decoys {
+        fs::create_dir_all(decoy.parent().unwrap()).unwrap();
+        fs::copy(runtime(), decoy).unwrap();
+    }
+    for target in [&[][..], &["--target", HOST]] {
+        let run = |arguments: &[&str]| {
+            let mut command = sandbox.command();
+            // Nor from the folders of the user's programs.
+            command.env("PATH", sandbox.path("")).args(arguments).args(target);
+            Said::from(command.output().unwrap())
+        };
+        run(&["build", "model", "-o", "out", "--no-download"]).failed(3, &["is not in the cache"]);
+        run(&["base", "path"]).failed(3, &["is not in the cache"]);
+        run(&["base", "fetch", "--no-download"]).failed(3, &["is not in the cache"]);
+        assert!(!sandbox.path("out").exists());
+    }
+    build(&sandbox, &["-o", "out"]).ok();
+
+    let dist = Release::get().dist();
+    for decoy in decoys {
+        fs::write(decoy, "a decoy").unwrap();
+    }
+    sandbox.run(["build", "model", "-o", "out", "--source", dist.to_str().unwrap()]).ok();
+}
+
+/// A Mach-O file for macOS with a base binary's stamp, of which no byte is ever run.
+fn mach_o_base() -> Vec<u8> {
+    let stamp = Stamp {
+        version: VERSION.to_owned(),
+        target: "aarch64-apple-darwin".to_owned(),
+        format_versions: vec![FORMAT_VERSION],
+        onnxruntime_version: "1.23.2".to_owned(),
+    };
+    let stamp = stamp.encode();
+    let length = 32 + 72 + stamp.len() as u64;
+    let mut bytes = Vec::new();
+    // Magic, CPU type and subtype, file type, number of commands, their size, flags, reserved.
+    for word in [0xfeed_facf, 0x0100_000c, 0, 2, 1, 72, 0, 0_u32] {
+        bytes.extend(word.to_le_bytes());
+    }
+    // LC_SEGMENT_64 and its size, name, address and size in memory, range in the file, four numbers without use here.
+    bytes.extend([0x19_u32, 72].map(u32::to_le_bytes).concat());
+    bytes.extend(b"__LINKEDIT\0\0\0\0\0\0");
+    bytes.extend([0, length, 0, length, 0, 0].map(u64::to_le_bytes).concat());
+    bytes.extend(stamp);
+    bytes
+}
+
+/// bun#39758, bun#32159: a Mach-O file with data behind its signature is killed when it starts. As long as it is not
+/// signed here, it is said what is to be done there.
+#[test]
+fn a_file_for_macos_is_said_to_be_unsigned() {
+    let sandbox = Sandbox::new();
+    sandbox.model("embedding");
+    fs::write(sandbox.path("base"), mach_o_base()).unwrap();
+    let built = sandbox.run(["build", "model", "-o", "out", "--base-binary-path", "base"]).ok();
+    let warning = "warning: the file is not signed, and macOS runs only signed files: sign it there, `codesign -s - FILE`";
+    let said = built.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains(warning), "{}", built.stderr);
+    assert_eq!(
+        sandbox.run(["inspect", "out", "--json"]).ok().json()["base"]["target"],
+        "aarch64-apple-darwin"
+    );
+    if cfg!(target_os = "linux") {
+        let other = build(&sandbox, &["-o", "other"]).ok();
+        assert!(!other.stderr.contains("codesign"), "{}", other.stderr);
+    }
+}
+
+/// A verifier that is disabled, or fails to start, is skipped instead of stopping.
+#[test]
+fn keys_that_cannot_be_used_stop_everything() {
+    let shelf = Shelf::with(&["0.2.0"]);
+    let server = shelf.serve();
+    shelf.write("empty.pub", "untrusted comment: no key here\n");
+    shelf.write("broken.pub", &format!("{}\nRWQbroken\n", shelf.key.public()));
+    shelf.write("binary.pub", "\u{0}\u{1}\u{2}");
+    shelf.run(&["base", "fetch", "--runtime-version", "0.2.0"]).ok();
+    // Neither the cache nor the source is used with fewer keys than were named.
+    for keys in ["", "missing.pub", "empty.pub", "broken.pub", "binary.pub", "."] {
+        for arguments in [
+            &["base", "path", "--runtime-version", "0.2.0"][..],
+            &["base", "verify"],
+            &["base", "fetch", "--force"],
+        ] {
+            let mut command = shelf.sandbox.bare_command();
+            command.env("ENCODERFILE_BASE_BINARY_BASE_URL", server.url());
+            command.env("ENCODERFILE_TRUSTED_KEYS", keys);
+            let said = Said::from(command.args(arguments).output().unwrap());
+            assert!(said.code == 2 && said.stderr.contains("key"), "`{keys}`, {arguments:?}: {said:?}");
+        }
+    }
+    // No key at all is no leave to go without.
+    for arguments in [
+        &["base", "path", "--runtime-version", "0.2.0"][..],
+        &["base", "fetch", "--runtime-version", "0.2.0"],
+    ] {
+        let mut command = shelf.sandbox.bare_command();
+        command.env("ENCODERFILE_BASE_BINARY_BASE_URL", server.url());
+        let said = Said::from(command.args(arguments).output().unwrap());
+        assert!(matches!(said.code, 3 | 4) && said.stderr.contains("trusted"), "{arguments:?}: {said:?}");
+        assert_eq!(said.stdout, "");
+    }
+    assert_eq!(server.requests("").len(), 0);
+}
+
+/// setup-uv#878: the token for GitHub reaches a mirror.
+#[test]
+fn a_mirror_gets_no_token() {
+    const TOKEN: &str = "ghp_ofTheUser";
+    let shelf = Shelf::with(&["0.2.0"]);
+    let server = shelf.serve();
+    shelf.write("dist/versions.json", "[\"0.2.0\"]");
+    for variable in ["GITHUB_TOKEN", "GH_TOKEN"] {
+        for requirement in ["0.2.0", "latest"] {
+            let mut command = shelf.command();
+            command.env(variable, TOKEN).args(["base", "fetch", "--force", "--source", &server.url()]);
+            Said::from(command.args(["--runtime-version", requirement]).output().unwrap()).ok();
+        }
+    }
+    let requests = server.requests("");
+    assert!(requests.iter().any(|request| request.path.ends_with(".tar.zst")));
+    for request in requests {
+        assert!(!format!("{request:?}").contains(TOKEN), "{request:?}");
+        assert!(!request.headers.contains_key("authorization"), "{request:?}");
+    }
+}
+
+/// bun#34330: two functions that compute the cache's paths drift apart. However the cache is named, all commands mean the
+/// same files.
+#[test]
+fn all_commands_mean_the_same_cache() {
+    type Setting =
+        (&'static str, Option<&'static str>, &'static [(&'static str, &'static str)], &'static str);
+    const SETTINGS: [Setting; 4] = [
+        ("an option", Some("a cache"), &[("ENCODERFILE_CACHE_DIR", "/nonexistent")], "a cache"),
+        ("a variable", None, &[("ENCODERFILE_CACHE_DIR", "b/../c")], "c"),
+        ("XDG", None, &[("XDG_CACHE_HOME", "xdg")], "xdg"),
+        ("the platform", None, &[], "home"),
+    ];
+    let shelf = Shelf::with(&["0.2.0"]);
+    fs::create_dir(shelf.sandbox.path("b")).unwrap();
+    for (how, option, variables, below) in SETTINGS {
+        if how == "XDG" && !cfg!(target_os = "linux") {
+            continue;
+        }
+        let run = |arguments: &[&str]| {
+            let mut command = shelf.command();
+            command.env_remove("ENCODERFILE_CACHE_DIR").env("ENCODERFILE_BASE_BINARY_BASE_URL", shelf.dist());
+            for (name, value) in variables {
+                // The folders of the platform are absolute, or do not count.
+                let is_absolute = name.starts_with("XDG");
+                let value =
+                    if is_absolute { shelf.sandbox.path(value).into() } else { OsString::from(value) };
+                command.env(name, value);
+            }
+            command
+                .arg("base")
+                .args(arguments)
+                .args(option.iter().flat_map(|option| ["--cache-dir", option]));
+            Said::from(command.output().unwrap()).ok()
+        };
+        let version = ["--runtime-version", "0.2.0"];
+        let resolve = |path: &str| fs::canonicalize(shelf.sandbox.path(path)).unwrap();
+        let fetched = run(&[&["fetch", "--json"][..], &version].concat()).json();
+        let fetched = resolve(fetched[0]["path"].as_str().unwrap());
+        assert!(fetched.starts_with(resolve(below)), "{how}: {}", fetched.display());
+        let path = run(&[&["path"][..], &version].concat()).stdout;
+        assert_eq!(resolve(path.trim_end()), fetched, "{how}");
+        let only = |json: Value| match json.as_array().unwrap().as_slice() {
+            [one] => resolve(one["path"].as_str().unwrap()),
+            _ => panic!("{how}: {json}"),
+        };
+        assert_eq!(only(run(&["list", "--cached", "--json"]).json()), fetched, "{how}");
+        assert_eq!(run(&["verify", "--json"]).json().as_array().unwrap().len(), 1, "{how}");
+        let folder = run(&["dir"]).stdout;
+        assert!(fetched.starts_with(resolve(folder.trim_end())), "{how}: {folder}");
+        assert_eq!(run(&["size", "--json"]).json()["base_binaries"]["count"], 1, "{how}");
+        run(&["remove", "--all"]);
+        assert!(!fetched.exists(), "{how}");
+    }
 }
