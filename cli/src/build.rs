@@ -84,7 +84,7 @@ pub(crate) fn run(
         let new_pins: Vec<_> = found.iter().map(BaseBinary::pin).collect();
         let built = found.into_iter().map(|base| job.build_on_release(&bases, base));
         let reports = built.collect::<Result<Vec<_>, _>>()?;
-        pins.record(new_pins, &bases)?;
+        pins.record(&new_pins, &bases)?;
         reports
     };
     if arguments.json { terminal::json(&reports) } else { Ok(()) }

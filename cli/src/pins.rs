@@ -124,10 +124,10 @@ impl Pins {
     }
 
     /// Pins what was built on.
-    pub(crate) fn record(&self, pins: Vec<Pin>, bases: &Bases) -> Result<(), Error> {
+    pub(crate) fn record(&self, pins: &[Pin], bases: &Bases) -> Result<(), Error> {
         let Some(path) = self.path.as_deref().filter(|_| self.mode != Mode::Locked) else { return Ok(()) };
         Lockfile::update(path, pins.iter().cloned()).map_err(|error| bases.error(error))?;
-        for pin in &pins {
+        for pin in pins {
             self.tell(pin, path, bases);
         }
         Ok(())

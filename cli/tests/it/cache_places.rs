@@ -92,6 +92,7 @@ fn a_cache_that_can_be_none_is_named() {
 }
 
 /// A script in a namespace where this user may mount; none, with a message, where the system does not allow it.
+#[expect(clippy::print_stdout, reason = "a test that was not made should not look like one that was")]
 fn namespace(bench: &Bench, script: &str) -> Option<Command> {
     let works = Command::new("unshare").args(["-rm", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     match works {
@@ -152,7 +153,7 @@ fn a_read_only_cache_serves_and_says_that_it_takes_nothing() {
 }
 
 /// `find`, of what nobody should see of an installation that failed.
-const FIND: &str = r#"find cache -name '.tmp-*' -o -name encoderfile-runtime -o -name receipt.json"#;
+const FIND: &str = "find cache -name '.tmp-*' -o -name encoderfile-runtime -o -name receipt.json";
 
 #[test]
 fn a_disk_without_room_is_told_before_anything_is_downloaded() {
@@ -187,8 +188,7 @@ fn a_disk_without_room_is_told_before_anything_is_downloaded() {
 #[test]
 fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_installed() {
     let bench = Bench::new(LENGTH);
-    let script = format!(
-        r#"
+    let script = r#"
         mkdir cache
         mount -t tmpfs -o size=4m none cache
         "$ENCODERFILE" base fetch --all 2>&1 || echo "exit $?"
@@ -201,9 +201,8 @@ fn a_disk_that_fills_up_meanwhile_leaves_nothing_half_installed() {
         "$ENCODERFILE" base verify
         echo "== next"
         find cache -path '*/partial/*' -o -name '.tmp-*'
-        "#
-    );
-    let Some(mut command) = namespace(&bench, &script) else { return };
+        "#;
+    let Some(mut command) = namespace(&bench, script) else { return };
     bench.server.misbehave(".tar.zst", Fault::Hold, 4);
     let steps = std::thread::scope(|scope| {
         let steps = scope.spawn(|| steps(&mut command));

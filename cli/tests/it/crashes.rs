@@ -49,6 +49,7 @@ struct Run {
 }
 
 impl Drop for Run {
+    #[expect(clippy::print_stderr, reason = "a test says how to repeat it")]
     fn drop(&mut self) {
         if thread::panicking() {
             let Self { seed, number, victim } = self;
@@ -227,4 +228,24 @@ fn who_is_interrupted_while_waiting_for_another_leaves_it_alone() {
     Said::from(first.wait_with_output().unwrap()).ok();
     assert_eq!(bench.downloads(), 1);
     bench.run(["base", "verify"]).ok();
+}
+
+/// The moment is too short to be hit by chance.
+#[test]
+fn what_a_killed_build_left_of_a_lockfile_is_removed_and_nothing_else() {
+    let bench = Bench::new(1000);
+    bench.sandbox.model("embedding");
+    fs::write(bench.sandbox.path(".encoderfile.lock.a1B2c3.encoderfile-partial"), "version").unwrap();
+    let mine = [".encoderfile.lock.notes", ".other.lock.a1B2c3.encoderfile-partial", ".tmp-mine"];
+    for name in mine {
+        fs::write(bench.sandbox.path(name), "mine").unwrap();
+    }
+    // The lockfile is written, and then it is not: it says the same.
+    for _ in 0..2 {
+        bench.run(VICTIMS[5].arguments).ok();
+        let left = bench.sandbox.leftovers();
+        let expected = [&mine[..], &["encoderfile.lock", "out"]].concat();
+        assert_eq!(left, expected);
+        fs::write(bench.sandbox.path(".encoderfile.lock.D4e5F6.encoderfile-partial"), "version").unwrap();
+    }
 }
