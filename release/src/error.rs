@@ -69,9 +69,9 @@ pub(crate) enum Error {
     Mismatch { path: PathBuf, expected: (u64, Digest), found: (u64, Digest) },
 
     #[error("cannot read the workspace's dependencies")]
-    Metadata { source: cargo_metadata::Error },
+    Metadata { instead: Option<&'static str>, source: cargo_metadata::Error },
     #[error("the workspace has no package `{name}`")]
-    NoPackage { name: String },
+    NoPackage { name: String, instead: Option<&'static str> },
     #[error("dependency `{name}` {version} has no licence")]
     NoLicence { name: String, version: String },
     #[error("the notices of ONNX Runtime {version} for `{target}` are not there")]
@@ -141,10 +141,12 @@ impl Error {
             {
                 "make it with `encoderfile-release index --version VERSION` on this directory".into()
             }
-            Self::Metadata { .. } => {
-                "run it inside the workspace or name its Cargo.toml with `--manifest-path`; or give the notices as a \
-                 file (`pack --third-party FILE`)"
-                    .into()
+            Self::Metadata { instead, .. } | Self::NoPackage { instead, .. } => {
+                let hint = "run it inside the workspace or name its Cargo.toml with `--manifest-path`";
+                match instead {
+                    Some(options) => format!("{hint}; or give the notices as files: `{options}`"),
+                    None => hint.into(),
+                }
             }
             Self::NoLicence { .. } => "do without it, or ask its authors for a licence".into(),
             Self::NoNotices { target, .. } => format!(

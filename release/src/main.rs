@@ -53,6 +53,7 @@ fn run(command: Command) -> Result<String, Error> {
                 target,
                 onnxruntime_version: None,
                 manifest_path: manifest_path.as_deref(),
+                instead: None,
             };
             let notices = third_party::generate(&notices)?;
             if out == Path::new("-") {

@@ -51,6 +51,7 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<Packed, Error> {
             target: *target,
             onnxruntime_version,
             manifest_path: arguments.manifest_path.as_deref(),
+            instead: missing_notices(arguments),
         }),
     };
     let version = Some(Cow::Borrowed(stamp.onnxruntime_version.as_str()));
@@ -81,6 +82,18 @@ pub(crate) fn pack(arguments: &PackArguments) -> Result<Packed, Error> {
         archives.push(archive);
     }
     Ok(Packed { archives })
+}
+
+/// The options that would make it unnecessary to generate notices.
+fn missing_notices(arguments: &PackArguments) -> Option<&'static str> {
+    let runtime = arguments.third_party.is_none();
+    let cli = arguments.cli.is_some() && arguments.cli_third_party.is_none();
+    match (runtime, cli) {
+        (true, true) => Some("--third-party FILE --cli-third-party FILE"),
+        (true, false) => Some("--third-party FILE"),
+        (false, true) => Some("--cli-third-party FILE"),
+        (false, false) => None,
+    }
 }
 
 impl fmt::Display for Packed {

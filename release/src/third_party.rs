@@ -29,6 +29,13 @@ const DEPTH: usize = 4;
 /// Where the runtime's build script puts ONNX Runtime, and which version it takes.
 const PINS: &str = "release/onnxruntime.toml";
 
+/// How Cargo's and Rustup's errors start.
+const ERROR: &str = "error: ";
+/// What Rustup writes above a backtrace.
+const BACKTRACE: &str = "Stack backtrace:";
+/// Enough for the message and its causes.
+const MESSAGE_LINES: usize = 6;
+
 /// A program of the workspace that releases hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Program {
@@ -58,6 +65,8 @@ pub(crate) struct Notices<'a> {
     pub(crate) onnxruntime_version: Option<Cow<'a, str>>,
     /// `Cargo.toml` of the workspace, instead of the one around the current directory.
     pub(crate) manifest_path: Option<&'a Path>,
+    /// The options, if there are any, that take notices as files in place of all that is to be generated.
+    pub(crate) instead: Option<&'static str>,
 }
 
 /// Something that a program is made of.
@@ -75,7 +84,7 @@ struct Component {
 pub(crate) fn generate(notices: &Notices<'_>) -> Result<String, Error> {
     let metadata = metadata(notices)?;
     let mut components = Vec::new();
-    for package in dependencies(&metadata, notices.program)? {
+    for package in dependencies(&metadata, notices)? {
         components.push(component(package)?);
     }
     components.sort();
@@ -92,12 +101,23 @@ fn metadata(notices: &Notices<'_>) -> Result<Metadata, Error> {
     }
     let options = ["--locked", "--filter-platform", notices.target.triple()];
     command.other_options(options.map(str::to_owned));
-    command.exec().map_err(|source| Error::Metadata { source })
+    command.exec().map_err(|source| Error::Metadata { instead: notices.instead, source: essence(source) })
 }
 
-/// The packages of others that `program` is linked from.
-fn dependencies(metadata: &Metadata, program: Program) -> Result<Vec<&Package>, Error> {
-    let no_package = || Error::NoPackage { name: program.name().to_owned() };
+/// Cargo's own message, without what it says before it and without the backtrace that Rustup puts behind it.
+fn essence(error: cargo_metadata::Error) -> cargo_metadata::Error {
+    let cargo_metadata::Error::CargoMetadata { stderr } = error else { return error };
+    let start = if stderr.starts_with(ERROR) { Some(0) } else { stderr.find("\nerror: ").map(|at| at + 1) };
+    let message = start.map_or(&*stderr, |at| &stderr[at + ERROR.len()..]);
+    let lines = message.lines().map(str::trim_end).filter(|line| !line.is_empty());
+    let lines: Vec<_> = lines.take_while(|line| *line != BACKTRACE).take(MESSAGE_LINES).collect();
+    cargo_metadata::Error::CargoMetadata { stderr: lines.join("\n") }
+}
+
+/// The packages of others that the program is linked from.
+fn dependencies<'a>(metadata: &'a Metadata, notices: &Notices<'_>) -> Result<Vec<&'a Package>, Error> {
+    let program = notices.program;
+    let no_package = || Error::NoPackage { name: program.name().to_owned(), instead: notices.instead };
     let packages: HashMap<&PackageId, &Package> =
         metadata.packages.iter().map(|package| (&package.id, package)).collect();
     let resolve = metadata.resolve.as_ref().ok_or_else(no_package)?;

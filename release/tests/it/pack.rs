@@ -222,3 +222,22 @@ fn only_a_command_line_of_the_target_is_one() {
     let error = refuse(&runtime(TARGET, VERSION));
     assert!(error.starts_with("error: `cli` is a base binary, not the command line\n"), "{error}");
 }
+
+#[test]
+fn outside_of_a_workspace_the_options_that_are_missing_are_named() {
+    let workshop = Workshop::new();
+    workshop.runtime("runtime", TARGET);
+    workshop.write("cli", &executable::for_target(TARGET, (2, 17)));
+    let pack = ["pack", "--level=1", "--target", TARGET.triple(), "--runtime=runtime", "--out=dist"];
+    let hint = |more: &[&str]| {
+        let error = workshop.refuse(1, &[&pack[..], more].concat());
+        assert!(!workshop.path("dist").exists(), "nothing was written");
+        error.lines().find(|line| line.starts_with("hint: ")).unwrap().to_owned()
+    };
+    let (runtime, cli) = ("--third-party=NOTICES.md", "--cli-third-party=NOTICES.md");
+    assert!(hint(&[]).ends_with(": `--third-party FILE`"));
+    assert!(hint(&["--cli=cli"]).ends_with(": `--third-party FILE --cli-third-party FILE`"));
+    assert!(hint(&["--cli=cli", cli]).ends_with(": `--third-party FILE`"));
+    assert!(hint(&["--cli=cli", runtime]).ends_with(": `--cli-third-party FILE`"));
+    workshop.run(&[&pack[..], &["--cli=cli", runtime, cli]].concat());
+}

@@ -120,13 +120,34 @@ fn a_missing_workspace_or_program_is_an_error() {
     let error = Workshop::new()
         .refuse(1, &["third-party", "--program=encoderfile", "--target=x86_64-unknown-linux-gnu"]);
     assert!(error.starts_with("error: cannot read the workspace's dependencies\n"), "{error}");
-    assert!(error.contains("hint: run it inside the workspace"), "{error}");
+    let hint = "hint: run it inside the workspace or name its Cargo.toml with `--manifest-path`\n";
+    assert!(error.ends_with(hint), "{error}");
     let workshop = workspace("license = \"MIT\"", None);
     let manifest = "[package]\nname = \"other\"\nversion = \"0.3.0\"\nedition = \"2024\"\n";
     add(&workshop, "runtime/Cargo.toml", manifest);
     lock(&workshop);
     let error = workshop.refuse(1, &RUNTIME);
     assert!(error.starts_with("error: the workspace has no package `encoderfile-runtime`\n"), "{error}");
+    assert!(error.ends_with(hint), "{error}");
+}
+
+#[test]
+fn the_cause_is_cargos_message_without_what_is_around_it() {
+    let workshop = Workshop::new();
+    let said = "warning: something else\nerror: no toolchain is installed\nhelp: install one\n\n\
+                Stack backtrace:\n   0: rustup::main\n             at ./main.rs:58:16\n";
+    add(&workshop, "said", said);
+    // With `sh` for Cargo, `cargo metadata` is this script.
+    add(&workshop, "metadata", "cat said >&2; exit 1\n");
+    let arguments = ["third-party", "--program=encoderfile", "--target=x86_64-unknown-linux-gnu"];
+    let told = || crate::refuse(1, workshop.tool(&arguments).env("CARGO", "sh"));
+    let expected = "  cause: `cargo metadata` exited with an error: no toolchain is installed\n    \
+                    help: install one\nhint: ";
+    let error = told();
+    assert!(error.contains(expected), "{error}");
+    add(&workshop, "said", "it fell over\n");
+    let error = told();
+    assert!(error.contains("exited with an error: it fell over\nhint: "), "{error}");
 }
 
 const RUNTIME: [&str; 4] =
