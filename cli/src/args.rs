@@ -8,26 +8,51 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use encoderfile_format::ModelType;
-use encoderfile_registry::KeyId;
 
 pub(crate) use base::{
     Base, BaseDir, BaseExport, BaseFetch, BaseImport, BaseList, BasePath, BasePrune, BaseRemove, BaseSize,
     BaseVerify, Release, Selection,
 };
 
-const AFTER_HELP: &str = "\
+const EXAMPLES: &str = "\
 Examples:
   encoderfile build ./my-model              one file for this machine
   ./my-model.encoderfile infer \"hello\"      run it
-  encoderfile inspect my-model.encoderfile  what is inside, where it came from
+  encoderfile inspect my-model.encoderfile  what is inside, where it came from";
 
+const EXIT_CODES: &str = "\
 Exit codes:
   0 done   1 failed   2 usage   3 not available   4 verification failed
   5 network   6 lock timeout   130 interrupted";
 
+/// The variables that are read, and what they say.
+pub(crate) const VARIABLES: [(&str, &str); 11] = [
+    ("ENCODERFILE_CACHE_DIR", "where base binaries are kept (--cache-dir)"),
+    ("ENCODERFILE_NO_DOWNLOAD", "never touch the network (--no-download)"),
+    ("ENCODERFILE_BASE_BINARY_BASE_URL", "one mirror or folder, no other (--source)"),
+    ("ENCODERFILE_TRUSTED_KEYS", "keys or files, by commas (--trusted-key)"),
+    ("ENCODERFILE_REVOKED_KEYS", "ids of lost keys (--revoked-key)"),
+    ("ENCODERFILE_CONFIG", "the configuration file (--config)"),
+    ("ENCODERFILE_GITHUB_REPO", "owner/name of the GitHub repository"),
+    ("GITHUB_SERVER_URL", "another GitHub server"),
+    ("GITHUB_API_URL", "the API of that server"),
+    ("GH_TOKEN, GITHUB_TOKEN", "access token of that API"),
+    ("HTTPS_PROXY, NO_PROXY", "proxies, as curl has them"),
+];
+
+/// What `base --help` says of the variables.
+fn environment() -> String {
+    let lines = VARIABLES.map(|(name, meaning)| format!("\n  {name:32}  {meaning}"));
+    format!("Environment (flags win):{}", lines.concat())
+}
+
+/// The longest wait that can be asked for: eleven days.
+pub(crate) const MAX_SECONDS: u64 = 1_000_000;
+
 /// Build one executable file from an encoder model, and look into such files.
 #[derive(Debug, Parser)]
-#[command(name = "encoderfile", version, propagate_version = false, after_help = AFTER_HELP)]
+#[command(name = "encoderfile", version, propagate_version = false)]
+#[command(after_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"))]
 #[command(subcommand_required = true, arg_required_else_help = true, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -47,7 +72,7 @@ pub(crate) enum Command {
     /// Write an encoderfile's artifacts into a folder
     Extract(Extract),
     /// Manage base binaries: the pre-built runtimes that models are appended to
-    #[command(subcommand)]
+    #[command(subcommand, after_long_help = environment())]
     Base(Base),
     /// Print a shell's completion script
     Completions(Completions),
@@ -61,7 +86,7 @@ pub(crate) enum Command {
 pub(crate) struct Global {
     /// Where base binaries are kept [default: the platform's cache folder]
     #[arg(long, global = true, value_name = "DIR", env = "ENCODERFILE_CACHE_DIR", hide_env_values = true)]
-    #[arg(value_hint = ValueHint::DirPath)]
+    #[arg(value_hint = ValueHint::DirPath, value_parser = any_path())]
     pub(crate) cache_dir: Option<PathBuf>,
 
     /// Use only what is cached; the network is not touched
@@ -110,29 +135,31 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     #[arg(value_delimiter = ',', hide_short_help = true)]
-    pub(crate) revoked_keys: Vec<KeyId>,
+    pub(crate) revoked_keys: Vec<String>,
 
     /// Configuration file [default: config.toml in the platform's configuration folder]
     #[arg(long, global = true, value_name = "FILE", env = "ENCODERFILE_CONFIG", hide_env_values = true)]
-    #[arg(value_hint = ValueHint::FilePath, hide_short_help = true)]
+    #[arg(value_hint = ValueHint::FilePath, value_parser = any_path(), hide_short_help = true)]
     pub(crate) config: Option<PathBuf>,
 
     /// Longest wait for another process that installs the same base binary [default: 600]
     #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
+    #[arg(value_parser = clap::value_parser!(u64).range(..=MAX_SECONDS))]
     pub(crate) lock_timeout: Option<u64>,
 
     /// Longest wait for a connection [default: 10]
     #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
     pub(crate) connect_timeout: Option<u64>,
 
     /// Longest wait for the next byte of a download [default: 30]
     #[arg(long, global = true, value_name = "SECONDS", hide_short_help = true)]
-    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
     pub(crate) idle_timeout: Option<u64>,
 
     /// How often a download that fails is tried again, without progress in between [default: 3]
     #[arg(long, global = true, value_name = "N", hide_short_help = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(..=1000))]
     pub(crate) retries: Option<u32>,
 
     /// Say less: only errors and results
@@ -150,6 +177,24 @@ pub(crate) struct Global {
     /// Draw no progress bars
     #[arg(long, global = true)]
     pub(crate) no_progress: bool,
+}
+
+/// A path that may be empty: see [`Global::without_empty`].
+fn any_path() -> impl clap::builder::TypedValueParser<Value = PathBuf> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::OsStringValueParser::new().map(PathBuf::from)
+}
+
+impl Global {
+    /// What is set but empty, as variables without a value are in CI, is as if it were not set.
+    pub(crate) fn without_empty(mut self) -> Self {
+        self.cache_dir = self.cache_dir.filter(|path| !path.as_os_str().is_empty());
+        self.config = self.config.filter(|path| !path.as_os_str().is_empty());
+        self.source = self.source.filter(|source| !source.is_empty());
+        self.trusted_keys.retain(|key| !key.is_empty());
+        self.revoked_keys.retain(|key| !key.is_empty());
+        self
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -336,8 +381,22 @@ pub(crate) fn documented() -> clap::Command {
                 argument.value_parser(clap::builder::PossibleValuesParser::new(triples))
             });
         }
-        command.mut_subcommands(with_triples)
+        command.mut_args(in_full).mut_subcommands(with_triples)
     }
     use clap::CommandFactory as _;
-    with_triples(Arguments::command())
+    // The manual has a section of its own for exit codes.
+    with_triples(Arguments::command()).after_help(EXAMPLES)
+}
+
+/// The manual leaves out what is hidden from the short help, variables whose values are not shown, and aliases.
+fn in_full(argument: clap::Arg) -> clap::Arg {
+    let Some(help) = argument.get_long_help().or(argument.get_help()) else { return argument };
+    let mut help = help.to_string();
+    if let Some(variable) = argument.get_env() {
+        help += &format!(" [env: {}]", variable.display());
+    }
+    for alias in argument.get_visible_aliases().unwrap_or_default() {
+        help += &format!(" [alias: --{alias}]");
+    }
+    argument.long_help(help).hide_short_help(false)
 }

@@ -9,7 +9,7 @@ mod table;
 mod usage;
 mod verify;
 
-use encoderfile_registry::{CachedEntry, Digest, EntryId, KeyId, Target};
+use encoderfile_registry::{CachedEntry, Digest, EntryId, KeyId, Requirement, Target};
 use semver::Version;
 use serde::Serialize;
 
@@ -65,12 +65,20 @@ fn name(id: &EntryId) -> String {
 fn selected(selection: &args::Selection, bases: &Bases) -> Result<Vec<CachedEntry>, Error> {
     let targets = parse_targets(&selection.targets)?;
     let mut entries = bases.registry.list_cached().map_err(|error| bases.error(error))?;
-    entries.retain(|entry| {
-        let is_of_target = targets.is_empty() || targets.contains(&entry.id.target);
-        // What is cached was asked for once, pre-release or not.
-        let wanted = selection.runtime_version.as_ref();
-        is_of_target && wanted.is_none_or(|wanted| wanted.allows(&entry.id.version, true))
-    });
+    entries.retain(|entry| is_selected(selection, &targets, &entry.id));
+    if selection.runtime_version == Some(Requirement::Latest) {
+        let versions = entries.iter().map(|entry| entry.id.version.clone());
+        let newest = Requirement::Latest.newest(versions, false);
+        entries.retain(|entry| newest.as_ref() == Some(&entry.id.version));
+    }
     entries.sort_by(|a, b| b.id.version.cmp(&a.id.version).then_with(|| a.id.cmp(&b.id)));
     Ok(entries)
+}
+
+/// Whether a base binary is one of those that are meant; `targets` are those of the selection.
+fn is_selected(selection: &args::Selection, targets: &[Target], id: &EntryId) -> bool {
+    let is_of_target = targets.is_empty() || targets.contains(&id.target);
+    // What is cached was asked for once, pre-release or not.
+    let requirement = selection.runtime_version.as_ref();
+    is_of_target && requirement.is_none_or(|requirement| requirement.allows(&id.version, true))
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use directories::ProjectDirs;
 use encoderfile_registry::{
-    BaseBinary, Digest, GitHubConfig, Host, Pin, Registry, RegistryConfig, Requirement, Source, Target,
-    Token, TrustedKeys, TrustedSource, Wanted,
+    BaseBinary, Digest, GitHubConfig, Host, Pin, Registry, RegistryConfig, Source, Target, Token,
+    TrustedKeys, TrustedSource, Wanted,
 };
 use semver::Version;
 use tokio::runtime::Runtime;
@@ -19,6 +19,8 @@ use crate::error::Error;
 use crate::interrupt;
 use crate::progress::Lines;
 use crate::terminal::Terminal;
+
+const SOURCE_VARIABLE: &str = "ENCODERFILE_BASE_BINARY_BASE_URL";
 
 /// The registry of base binaries, with what a command needs to wait for it.
 pub(crate) struct Bases {
@@ -95,8 +97,10 @@ impl Bases {
     }
 
     /// Nothing in the cache is what a command asks for that uses no network.
-    pub(crate) fn none_cached(&self, target: Target, requirement: Requirement) -> Error {
-        Error::NoneCached { target, requirement, flags: self.flags.clone() }
+    pub(crate) fn none_cached(&self, target: Target, wanted: Wanted) -> Error {
+        let pre = if wanted.pre_releases { " --pre" } else { "" };
+        let flags = format!("{pre}{}", self.flags);
+        Error::NoneCached { target, requirement: wanted.requirement, flags }
     }
 
     /// What is told while something is waited for that has no line of its own.
@@ -177,37 +181,67 @@ impl encoderfile_registry::Progress for Voice {
     }
 }
 
-/// The flags, or what stood in the environment or the build file for them, as a shell takes them.
+/// The flags that make another command mean the same, as a shell takes them. What came from the environment is there for
+/// that command too. A password in a source's address is left out, so that no log shows it.
 fn flags(global: &args::Global) -> String {
-    let path = |flag, path: &Option<PathBuf>| path.as_ref().map(|path| (flag, path.display().to_string()));
-    let source = global.source.iter().map(|source| ("--source", source.clone()));
-    let keys = global.trusted_keys.iter().map(|key| ("--trusted-key", key.clone()));
-    let words = path("--config", &global.config).into_iter();
-    let words = words.chain(path("--cache-dir", &global.cache_dir)).chain(source).chain(keys);
-    let words: Vec<_> =
-        words.map(|(flag, value)| [" ", flag, " ", &shell_words::quote(&value)].concat()).collect();
+    let mut words = Vec::new();
+    let mut add = |flag: &str, variable_name: &str, value: String| {
+        if variable(variable_name).as_ref() != Some(&value) {
+            words.push(format!(" {flag} {}", shell_words::quote(&value)));
+        }
+    };
+    if let Some(path) = &global.config {
+        add("--config", "ENCODERFILE_CONFIG", path.display().to_string());
+    }
+    if let Some(path) = &global.cache_dir {
+        add("--cache-dir", "ENCODERFILE_CACHE_DIR", path.display().to_string());
+    }
+    if let Some(text) = global.source.as_ref().filter(|text| variable(SOURCE_VARIABLE).as_ref() != Some(text))
+    {
+        let source = Source::parse(text, true).map_or_else(|_| "URL".to_owned(), |source| source.to_string());
+        let has_secret = text.contains("://") && text.contains('@');
+        add("--source", SOURCE_VARIABLE, if has_secret { source } else { text.clone() });
+    }
+    let of_environment = |name: &str, value: &str| {
+        variable(name).is_some_and(|values| values.split(',').any(|known| known == value))
+    };
+    for key in global.trusted_keys.iter().filter(|key| !of_environment("ENCODERFILE_TRUSTED_KEYS", key)) {
+        words.push(format!(" --trusted-key {}", shell_words::quote(key)));
+    }
+    for key in global.revoked_keys.iter().filter(|key| !of_environment("ENCODERFILE_REVOKED_KEYS", key)) {
+        words.push(format!(" --revoked-key {}", shell_words::quote(key)));
+    }
+    if global.allow_http {
+        words.push(" --allow-http".to_owned());
+    }
     words.concat()
 }
 
 /// The cache's root: as given, or the platform's.
 fn cache_dir(global: &args::Global, file: &ConfigFile) -> Result<PathBuf, Error> {
-    if let Some(path) = global.cache_dir.as_ref().or(file.cache_dir.as_ref()) {
+    let path = if let Some(path) = global.cache_dir.as_ref().or(file.cache_dir.as_ref()) {
         // Paths that are printed are for scripts, which may run elsewhere.
-        return path::absolute(path).map_err(|source| Error::Open { path: path.clone(), source });
-    }
-    let folders = ProjectDirs::from("", "", "encoderfile").ok_or(Error::NoCacheFolder)?;
-    Ok(folders.cache_dir().to_owned())
+        path::absolute(path).map_err(|source| Error::Open { path: path.clone(), source })?
+    } else {
+        let folders = ProjectDirs::from("", "", "encoderfile").ok_or(Error::NoCacheFolder)?;
+        folders.cache_dir().to_owned()
+    };
+    // Neither JSON nor a message could name it, and a script would be given another path.
+    if path.to_str().is_some() { Ok(path) } else { Err(Error::CacheFolderName { path }) }
 }
 
 /// Where releases come from: the source that was named, or those of the configuration file, or the project's own.
 fn sources(global: &args::Global, file: &ConfigFile) -> Result<Vec<TrustedSource>, Error> {
     let registry = encoderfile_registry::Error::from;
     let mut usual = TrustedKeys::compiled_in().map_err(registry)?;
-    let mut given = TrustedKeys::none();
-    for key_id in global.revoked_keys.iter().chain(&file.revoked_keys) {
-        usual.revoke(*key_id);
-        given.revoke(*key_id);
+    for key_id in &global.revoked_keys {
+        usual.revoke(key_id.parse().map_err(Error::RevokedKey)?);
     }
+    for key_id in &file.revoked_keys {
+        usual.revoke(*key_id);
+    }
+    // Whatever the project or the user has revoked counts at no source.
+    let mut given = usual.revocations();
     add_keys(&mut given, &global.trusted_keys)?;
     add_keys(&mut usual, &file.trusted_keys)?;
     usual.extend(&given);
@@ -256,7 +290,7 @@ impl Environment {
     fn read() -> Result<Self, Error> {
         // The order of GitHub's own command line.
         let token = ["GH_TOKEN", "GITHUB_TOKEN"].into_iter().find_map(|name| Some((name, variable(name)?)));
-        let token = token.map(|(name, text)| Token::new(&text).map_err(|_| Error::Token { variable: name }));
+        let token = token.map(|(name, text)| parse_token(name, &text));
         let github = GitHubConfig {
             server_url: variable("GITHUB_SERVER_URL"),
             api_url: variable("GITHUB_API_URL"),
@@ -269,6 +303,11 @@ impl Environment {
     /// A source of the configuration file. The environment's token belongs to the environment's server: it is for a source
     /// at that server alone.
     fn source_of(&self, table: &crate::config_file::SourceTable) -> Result<Source, Error> {
+        if let Some(name) = &table.token_variable
+            && let Some(text) = variable(name)
+        {
+            return table.source(Some(&parse_token(name, &text)?)).map_err(registry_error);
+        }
         let plain = table.source(None).map_err(registry_error)?;
         let Source::GitHub(configured) = &plain else { return Ok(plain) };
         let Ok(Source::GitHub(own)) = Source::github(&self.github) else { return Ok(plain) };
@@ -277,6 +316,10 @@ impl Environment {
         }
         table.source(self.github.token.as_ref()).map_err(registry_error)
     }
+}
+
+fn parse_token(name: &str, text: &str) -> Result<Token, Error> {
+    Token::new(text).map_err(|_| Error::Token { variable: name.to_owned() })
 }
 
 /// An environment variable that is set to something.

@@ -1,12 +1,13 @@
 //! `config.toml`: what holds for every command of this user.
 
 use std::path::{Path, PathBuf};
-use std::{env, fs, io};
+use std::{fs, io};
 
 use directories::ProjectDirs;
 use encoderfile_registry::{GitHubConfig, KeyId, Source, SourceError, Token, TrustedKeys};
 use serde::Deserialize;
 
+use crate::args::MAX_SECONDS;
 use crate::suggestion::nearest;
 
 const NAME: &str = "config.toml";
@@ -41,13 +42,13 @@ pub(crate) struct SourceTable {
     github: Option<String>,
     server_url: Option<String>,
     api_url: Option<String>,
-    /// Name of the environment variable that holds this server's token.
-    token_variable: Option<String>,
+    /// Name of the environment variable that holds this server's token, in the place of `GITHUB_TOKEN`.
+    pub(crate) token_variable: Option<String>,
     url: Option<String>,
     #[serde(default)]
     allow_http: bool,
     directory: Option<PathBuf>,
-    /// If there are any, only these count for what comes from here.
+    /// If there are any, only these and those of `--trusted-key` count for what comes from here.
     #[serde(default)]
     pub(crate) trusted_keys: Vec<String>,
 }
@@ -59,6 +60,8 @@ pub(crate) enum ConfigFileError {
     Read { path: PathBuf, source: io::Error },
     #[error("cannot use the configuration file `{}`, line {line}, column {column}\n  cause: {message}", path.display())]
     Invalid { path: PathBuf, line: usize, column: usize, message: String, suggestion: Option<String> },
+    #[error("cannot use the configuration file `{}`: `{key}` has to be from {least} to {MAX_SECONDS} seconds", path.display())]
+    Seconds { path: PathBuf, key: &'static str, least: u64 },
     #[error("cannot use source {number} of the configuration file `{}`: {reason}", path.display())]
     Source { path: PathBuf, number: usize, reason: String },
 }
@@ -108,6 +111,16 @@ impl ConfigFile {
                 *key = folder.join(&*key).display().to_string();
             }
         }
+        let seconds = [
+            ("lock-timeout", file.lock_timeout, 0),
+            ("connect-timeout", file.connect_timeout, 1),
+            ("idle-timeout", file.idle_timeout, 1),
+        ];
+        for (key, value, least) in seconds {
+            if value.is_some_and(|value| !(least..=MAX_SECONDS).contains(&value)) {
+                return Err(ConfigFileError::Seconds { path, key, least });
+            }
+        }
         for (index, source) in file.sources.iter().enumerate() {
             source.check().map_err(|reason| ConfigFileError::Source {
                 path: path.clone(),
@@ -141,7 +154,7 @@ impl SourceTable {
         }
     }
 
-    /// The source. `token` is used unless the source has one of its own.
+    /// The source, with this token if it is at GitHub.
     pub(crate) fn source(&self, token: Option<&Token>) -> Result<Source, SourceError> {
         if let Some(url) = &self.url {
             return Source::parse(url, self.allow_http);
@@ -149,13 +162,11 @@ impl SourceTable {
         if let Some(path) = &self.directory {
             return Ok(Source::Directory { path: path.clone() });
         }
-        let own = self.token_variable.as_ref().and_then(|name| env::var(name).ok());
-        let own = own.and_then(|text| Token::new(&text).ok());
         Source::github(&GitHubConfig {
             server_url: self.server_url.clone(),
             api_url: self.api_url.clone(),
             repository: self.github.clone(),
-            token: own.or_else(|| token.cloned()),
+            token: token.cloned(),
         })
     }
 }
@@ -211,6 +222,10 @@ mod tests {
         assert_eq!(error.hint().unwrap(), "did you mean `cache-dir`?");
         let error = read("retries = 'often'").unwrap_err();
         assert!(error.to_string().contains("line 1, column 11"), "{error}");
+        for text in ["idle-timeout = 0", "lock-timeout = 9223372036854775807"] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains("seconds"), "{error}");
+        }
         let error = read("revoked-keys = ['abc']").unwrap_err();
         assert!(error.to_string().contains("16 upper-case hexadecimal digits"), "{error}");
     }

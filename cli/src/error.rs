@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use encoderfile_format::{BaseError, FORMAT_VERSION, TaskError, WriteError, onnx::OnnxError};
-use encoderfile_registry::{Requirement, Target};
+use encoderfile_registry::{InvalidKeyId, Requirement, Target};
 use semver::Version;
 
 use crate::build_file::BuildFileError;
@@ -56,7 +56,11 @@ pub(crate) enum Error {
     #[error(transparent)]
     ConfigFile(#[from] ConfigFileError),
     #[error("{variable} holds no access token: expected visible characters only")]
-    Token { variable: &'static str },
+    Token { variable: String },
+    #[error("cannot revoke a key")]
+    RevokedKey(#[source] InvalidKeyId),
+    #[error("cannot keep base binaries in `{}`: its name is not UTF-8", path.display())]
+    CacheFolderName { path: PathBuf },
     #[error("interrupted{}", show_incomplete(incomplete))]
     Interrupted { incomplete: BTreeMap<Target, (u64, u64)> },
     #[error(transparent)]
@@ -75,7 +79,7 @@ pub(crate) enum Error {
         "`--locked` cannot hold for the base binary given with `--base-binary-path`: the lockfile does not pin it"
     )]
     UnpinnedPath,
-    #[error("`{}` would change, and `--locked` was given\n  cause: {reason}", path.display())]
+    #[error("`{}` would change, which `--locked` and `--frozen` forbid\n  cause: {reason}", path.display())]
     WouldChange { path: PathBuf, reason: String },
     #[error("a model cannot be named {name:?}")]
     Name { name: String },
@@ -165,6 +169,8 @@ impl Error {
             Self::Target(_) | Self::NoneCached { .. } | Self::FormatVersion { .. } => 3,
             Self::Interrupted { .. } => 130,
             Self::ConfigFile(_)
+            | Self::RevokedKey(_)
+            | Self::CacheFolderName { .. }
             | Self::Token { .. }
             | Self::BundleToTerminal
             | Self::TooLongAgo
@@ -275,7 +281,7 @@ impl Error {
                 return Some(format!("fetch one, while there is a network, with `{command}{flags}`"));
             }
             Self::BundleToTerminal => "name a file with `--output`, or pipe it into another program",
-            Self::NoCacheFolder => "name one with `--cache-dir`",
+            Self::NoCacheFolder | Self::CacheFolderName { .. } => "name another with `--cache-dir`",
             _ => return None,
         };
         Some(hint.to_owned())

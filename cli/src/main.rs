@@ -32,6 +32,7 @@ use crate::terminal::Terminal;
 
 fn main() -> ExitCode {
     let Arguments { command, global } = Arguments::parse();
+    let global = global.without_empty();
     let terminal = Terminal::new(&global);
     interrupt::handle_signals();
     match run(command, global, terminal) {

@@ -118,6 +118,8 @@ impl Body {
         match self {
             Self::Http(response) => response.chunk().await.map_err(|error| network(location, error)),
             Self::File(file, path) => {
+                // A copy can be interrupted like a download.
+                tokio::task::yield_now().await;
                 let mut chunk = vec![0; BUFFER];
                 let count = file.read(&mut chunk).map_err(Error::io("read", path))?;
                 chunk.truncate(count);

@@ -258,6 +258,21 @@ impl Cache {
         Ok(found)
     }
 
+    /// The base binaries that were taken out of use and not installed again, ordered.
+    pub(crate) fn list_quarantined(&self) -> Result<Vec<EntryId>> {
+        let mut found = Vec::new();
+        for (key_id, version) in self.releases()? {
+            for target in names::<Target>(&self.release(key_id, &version))? {
+                let id = EntryId { key_id, version: version.clone(), target };
+                if self.quarantined(&id).exists() && self.read_receipt(&id)?.is_none() {
+                    found.push(id);
+                }
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
     /// Takes a corrupt base binary out of use. A shared lock is enough: each step may happen twice.
     pub(crate) fn quarantine(&self, id: &EntryId) -> Result<()> {
         let receipt = self.receipt(id);

@@ -1,6 +1,6 @@
 //! What a source says it has, before anything is downloaded or believed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -19,8 +19,10 @@ use crate::target::Target;
 
 /// What a mirror may have beside its releases: a JSON array of their versions.
 pub const VERSIONS_NAME: &str = "versions.json";
-/// Ten thousand versions.
-const MAX_VERSIONS_SIZE: u64 = 1 << 20;
+/// More than a hundred releases a year, for ten years.
+const MAX_VERSIONS_SIZE: u64 = 64 << 10;
+/// More versions than any project has: of a list that is longer, nothing is believed.
+const MAX_VERSIONS: usize = 2000;
 
 /// A release that a source lists. Nothing of this is signed, except where the index was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,9 +61,12 @@ pub(crate) async fn releases(
             let at = Location::Url { url: join(base, [VERSIONS_NAME]), allow_http: *allow_http };
             let versions = downloader.small(&at, MAX_VERSIONS_SIZE, progress).await?;
             let versions = versions.ok_or_else(|| Error::NoList { location: at.to_string() })?;
-            let versions: Vec<Version> = serde_json::from_slice(&versions.bytes).map_err(|error| {
-                Error::UnusableAnswer { location: at.to_string(), reason: error.to_string() }
-            })?;
+            let unusable = |reason: String| Error::UnusableAnswer { location: at.to_string(), reason };
+            let versions: BTreeSet<Version> =
+                serde_json::from_slice(&versions.bytes).map_err(|error| unusable(error.to_string()))?;
+            if versions.len() > MAX_VERSIONS {
+                return Err(unusable(format!("it lists more than {MAX_VERSIONS} versions")));
+            }
             Ok(versions.into_iter().map(listed).collect())
         }
         Source::Directory { path } => Ok(directory_versions(path)?.into_iter().map(listed).collect()),

@@ -43,8 +43,8 @@ pub enum Error {
         target: Target,
         /// What was asked for.
         version: Version,
-        /// Keys under which it is in the cache, none of which is trusted.
-        untrusted: Vec<KeyId>,
+        /// Keys under which it is in the cache, none of which is trusted, and whether they are revoked.
+        untrusted: Vec<(KeyId, bool)>,
     },
     /// To be downloaded again, but nothing may be downloaded.
     #[error("cannot fetch the base binary for `{target}` {version} again: downloads are turned off")]
@@ -213,6 +213,15 @@ pub enum Error {
         found: Digest,
         /// Why it could not be taken out of use.
         note: Option<String>,
+    },
+
+    /// A base binary that was found damaged before.
+    #[error("cached base binary for `{}` {} was damaged, and is out of use\n  file: {}", .id.target, .id.version, .path.display())]
+    Quarantined {
+        /// What it is.
+        id: Box<EntryId>,
+        /// The file, kept to be looked at.
+        path: PathBuf,
     },
 
     /// No connection, or one that broke.
@@ -390,6 +399,7 @@ impl Error {
             | Self::WrongLength { .. }
             | Self::BadArchive { .. }
             | Self::Corrupt { .. }
+            | Self::Quarantined { .. }
             | Self::PinMismatch { .. }
             | Self::BadBundle { .. } => 4,
             Self::Network { .. }
@@ -413,8 +423,11 @@ pub(crate) fn with_reasons(error: &Error) -> String {
     let mut text = error.to_string();
     let mut next = std::error::Error::source(error);
     while let Some(reason) = next {
-        text.push_str("\n  cause: ");
-        text.push_str(&reason.to_string());
+        let message = reason.to_string();
+        if !text.contains(&message) {
+            text.push_str("\n  cause: ");
+            text.push_str(&message);
+        }
         next = reason.source();
     }
     text
@@ -448,12 +461,12 @@ fn list_available(targets: &[Target]) -> String {
     format!("\n  it has: {}", triples.join(", "))
 }
 
-fn show_untrusted(keys: &[KeyId]) -> String {
-    if keys.is_empty() {
-        return String::new();
-    }
-    let keys: Vec<_> = keys.iter().map(KeyId::to_string).collect();
-    format!("\n  note: it is there signed by {}, which is not trusted", keys.join(", "))
+fn show_untrusted(keys: &[(KeyId, bool)]) -> String {
+    let note = |(key_id, is_revoked): &(KeyId, bool)| {
+        let why = if *is_revoked { "revoked" } else { "not trusted" };
+        format!("\n  note: it is there signed by {key_id}, which is {why}")
+    };
+    keys.iter().map(note).collect()
 }
 
 fn show_note(note: Option<&String>) -> String {

@@ -113,6 +113,18 @@ impl Registry {
         }
     }
 
+    /// As [`fetch`](Self::fetch), for this very machine: what would not start here is not downloaded.
+    pub async fn fetch_for(
+        &self,
+        host: &Host,
+        version: &Version,
+        force: bool,
+        progress: &dyn Progress,
+    ) -> Result<Fetched> {
+        let order = Order { target: host.target, version, pin: None, host: Some(host), force };
+        self.fetch_ordered(order, progress).await
+    }
+
     /// Puts the base binary into the cache. One that is there is verified, bytes included, and repaired if it is damaged;
     /// with `force`, it is downloaded in any case.
     pub async fn fetch(
@@ -122,6 +134,11 @@ impl Registry {
         force: bool,
         progress: &dyn Progress,
     ) -> Result<Fetched> {
+        self.fetch_ordered(Order { target, version, pin: None, host: None, force }, progress).await
+    }
+
+    async fn fetch_ordered(&self, order: Order<'_>, progress: &dyn Progress) -> Result<Fetched> {
+        let Order { target, version, force, .. } = order;
         if !force {
             let cached = match self.locate(target, version, progress).await {
                 Ok(base) => run_blocking(move || base.verify()).await,
@@ -140,8 +157,7 @@ impl Registry {
                 Err(error) => return Err(error),
             }
         }
-        let Fetched { base, was_cached } =
-            self.install(Order { target, version, pin: None, host: None, force }, progress).await?;
+        let Fetched { base, was_cached } = self.install(order, progress).await?;
         // Somebody else installed it, perhaps long ago.
         let base = if was_cached { run_blocking(move || base.verify()).await? } else { base };
         Ok(Fetched { base, was_cached })
@@ -195,6 +211,10 @@ impl Registry {
             let may_be_private = sources.clone().any(|at| at.source.may_be_private());
             return Err(Error::NoSuchRelease { version: version.clone(), locations, may_be_private });
         };
+        // Best effort, and only where there is a cache: looking makes none.
+        if self.cache.root().exists() {
+            let _ = self.cache.note_seen(release.signed.key_id, version);
+        }
         let release = Arc::new(release);
         found.insert(version.clone(), Arc::clone(&release));
         Ok(release)
@@ -230,7 +250,7 @@ impl Registry {
     async fn remove_used_partial(&self, entry: &TargetEntry) {
         let path = self.cache.partial(entry.archive.sha256);
         if path.exists()
-            && let Ok(partial) = Partial::open(&path, entry.archive.size, Some(Duration::ZERO)).await
+            && let Ok(partial) = Partial::open(&path, entry.archive.size, Some(Duration::ZERO), &()).await
         {
             let _ = partial.remove();
         }
@@ -283,10 +303,11 @@ impl Registry {
             return Ok(true);
         }
         if lock.is_real() {
-            install::prepare(&self.cache, id)?;
+            self.cache.reclaim(id)?;
         }
         let partial =
-            Partial::open(&self.cache.partial(entry.archive.sha256), entry.archive.size, timeout).await?;
+            Partial::open(&self.cache.partial(entry.archive.sha256), entry.archive.size, timeout, progress)
+                .await?;
         install::check_space(&self.cache, entry.archive.size - partial.length(), entry)?;
         let location = release.locate(&entry.archive)?;
         progress.detail(&format!("downloading {location}"));
@@ -307,6 +328,12 @@ impl Registry {
                 return Err(error);
             }
         };
+        if let Some(before) = self.cache.read_receipt(id)?.filter(|receipt| receipt.binary != entry.binary) {
+            progress.warning(&format!(
+                "release {} was signed again with other bytes for `{}`\n  before: sha256 {}\n  now:    sha256 {}",
+                id.version, id.target, before.binary.sha256, entry.binary.sha256
+            ));
+        }
         install::store_index(&self.cache, &release.signed, timeout, progress).await?;
         install::commit(&self.cache, id, entry, release.source().to_string(), binary)?;
         partial.remove()?;

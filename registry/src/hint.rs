@@ -12,21 +12,24 @@ const DAMAGED: &str =
 impl Error {
     /// What to do next, for the `hint:` line. A command in it ends with `options`, such as ` --cache-dir DIR`: what the
     /// command needs to mean the same cache, keys and source. Empty where the defaults are meant.
+    #[expect(clippy::too_many_lines, reason = "one arm for each error")]
     pub fn hint(&self, options: &str) -> Option<String> {
         let hint = match self {
             Self::UnknownTarget(error) => error.hint(),
+            Self::NotCached { untrusted, .. } if untrusted.iter().any(|(_, is_revoked)| !is_revoked) => {
+                "if you know from elsewhere that the key is the publisher's, add it with `--trusted-key FILE-OR-KEY`".to_owned()
+            }
             Self::NotCached { target, version, .. } => {
                 format!("fetch it, while there is a network, with `{}`", fetch_command(*target, version, options))
             }
             Self::Offline { .. } => "run it again without `--offline` and `--no-download`".to_owned(),
-            Self::Untrusted { version, cached: true, .. } => {
+            Self::Untrusted { version, cached: true, source, .. } if source.is_damage() => {
                 format!("repair the cache with `encoderfile base fetch --runtime-version {version}{options}`")
             }
             Self::OfflineList => "leave out `--remote`, or run it again without `--offline` and `--no-download`".to_owned(),
-            Self::NoSuchRelease { may_be_private: true, .. } => {
-                "`encoderfile base list --remote` shows which there are; a private repository needs a token in GITHUB_TOKEN"
-                    .to_owned()
-            }
+            Self::NoSuchRelease { may_be_private: true, .. } => format!(
+                "`encoderfile base list --remote{options}` shows which there are; a private repository needs a token in GITHUB_TOKEN"
+            ),
             Self::NoVersion { only_pre_releases: true, .. } => {
                 "there are pre-releases that would do: allow them with `--pre`".to_owned()
             }
@@ -34,7 +37,9 @@ impl Error {
                 let command = format!("encoderfile base fetch --runtime-version '{requirement}'{options}");
                 format!("fetch one, while there is a network, with `{command}`")
             }
-            Self::NoSuchRelease { .. } | Self::NoVersion { .. } => "`encoderfile base list --remote` shows which there are".to_owned(),
+            Self::NoSuchRelease { .. } | Self::NoVersion { .. } => {
+                format!("`encoderfile base list --remote{options}` shows which there are")
+            }
             Self::Downgrade { .. } => {
                 "the source may be an outdated mirror, or hide a release; use it all the same with `--allow-downgrade`"
                     .to_owned()
@@ -64,19 +69,22 @@ impl Error {
             Self::Status { status, .. } if *status == reqwest::StatusCode::UNAUTHORIZED => {
                 "check the token in GH_TOKEN or GITHUB_TOKEN: it may have expired".to_owned()
             }
-            Self::NoSuchSource { .. } => "check the directory that `--source` or ENCODERFILE_BASE_BINARY_BASE_URL names; \
+            Self::NoSuchSource { .. } => "check the directory that `--source`, ENCODERFILE_BASE_BINARY_BASE_URL or config.toml names; \
                  the address of a server begins with `https://`"
                 .to_owned(),
             Self::NoSuchFile { .. } => {
                 "the release may still be being uploaded or mirrored; try again later or use another `--source`".to_owned()
             }
             Self::NoSuchTarget { .. } | Self::HostTooOld { .. } => {
-                "build the runtime for this system and give its file with `--base-binary-path`".to_owned()
+                "build the runtime for that system, and give its file to `encoderfile build` with `--base-binary-path`".to_owned()
             }
             Self::Untrusted { source, .. } => match &**source {
                 TrustError::NoKeys => {
                     "name the key that signs your releases with `--trusted-key FILE-OR-KEY` or ENCODERFILE_TRUSTED_KEYS"
                         .to_owned()
+                }
+                TrustError::Revoked { .. } => {
+                    "do not use what this key has signed: its publisher has to sign the release with another".to_owned()
                 }
                 TrustError::UnknownKey { key_id, .. } => format!(
                     "if you know from elsewhere that key {key_id} is the publisher's, add it with `--trusted-key FILE-OR-KEY`"
@@ -84,7 +92,7 @@ impl Error {
                 _ => DAMAGED.to_owned(),
             },
             Self::WrongBytes { .. } | Self::WrongLength { .. } => DAMAGED.to_owned(),
-            Self::Corrupt { id, .. } => {
+            Self::Corrupt { id, .. } | Self::Quarantined { id, .. } => {
                 format!("fetch it again with `{}`", fetch_command(id.target, &id.version, options))
             }
             Self::UnusableAnswer { .. } => "name the version itself, or use another `--source`".to_owned(),

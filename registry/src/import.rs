@@ -150,7 +150,7 @@ impl Registry {
             return Ok(Outcome::WasInstalled);
         }
         if lock.is_real() {
-            install::prepare(&self.cache, id)?;
+            self.cache.reclaim(id)?;
         }
         install::check_space(&self.cache, 0, entry)?;
         let path = self.cache.binary(id);

@@ -4,16 +4,16 @@
 //!
 //! | | step | after a crash here |
 //! |---|---|---|
-//! | 1 | remove leftovers (`.tmp-*`), and the receipt when installing again | no receipt: not installed |
+//! | 1 | remove leftovers (`.tmp-*`, what was damaged) | what was there before, if anything |
 //! | 2 | complete `partial/<sha256>`, check its hash | the next run continues it; wrong bytes were deleted |
 //! | 3 | unpack into a temporary file in the entry, check size and hash, mode 0555, fsync | a leftover, removed by step 1 |
 //! | 4 | store index and signature, under the index lock: signature, then index; note the version as seen | an unused signature or index |
-//! | 5 | rename the temporary file to `encoderfile-runtime`, fsync the directory | a whole binary without a receipt: not installed |
+//! | 5 | remove the old receipt, rename the temporary file to `encoderfile-runtime`, fsync the directory | a whole binary without a receipt: not installed |
 //! | 6 | write the receipt beside its place, fsync, rename | the receipt is there or not; if it is, so is all it speaks of |
 //! | 7 | delete the partial file | the next fetch deletes it |
 //!
-//! "Installed" means a receipt that agrees with the signed index. Since the receipt is written last and removed first, and
-//! everything it speaks of was on the disk before its own rename, no crash can leave a receipt for an unfinished
+//! "Installed" means a receipt that agrees with the signed index. What is installed already stays so until its successor is
+//! whole (step 5): a download that fails takes nothing away. Since the receipt is written last and removed first, and everything it speaks of was on the disk before its own rename, no crash can leave a receipt for an unfinished
 //! installation. Readers hold the shared lock, so nothing is replaced under them. What a disk or a user does to the bytes
 //! afterwards is found where they are used, since every use hashes them.
 
@@ -33,13 +33,6 @@ use crate::trust::SignedIndex;
 
 /// Archives are read in pieces of this size.
 const BUFFER: usize = 256 << 10;
-
-/// Step 1. The caller holds the exclusive lock.
-pub(crate) fn prepare(cache: &Cache, id: &EntryId) -> Result<()> {
-    cache.reclaim(id)?;
-    let receipt = cache.receipt(id);
-    ignore_missing(fs::remove_file(&receipt)).map_err(Error::io("remove", &receipt))
-}
 
 /// Refuses to begin what the disk has no room for. A file system that does not say how much room it has is believed.
 pub(crate) fn check_space(cache: &Cache, missing: u64, entry: &TargetEntry) -> Result<()> {
@@ -101,8 +94,10 @@ pub(crate) fn commit(
         source,
         installed: Timestamp::now(),
     };
+    let path = cache.receipt(id);
+    ignore_missing(fs::remove_file(&path)).map_err(Error::io("remove", &path))?;
     persist(binary, 0o555, &cache.binary(id))?;
-    write_receipt(&cache.receipt(id), &receipt)
+    write_receipt(&path, &receipt)
 }
 
 fn write_receipt(path: &Path, receipt: &Receipt) -> Result<()> {

@@ -117,6 +117,6 @@ pub use source::{
 };
 pub use target::{Architecture, ObjectFormat, Target, UnknownTarget};
 pub use token::{InvalidToken, Token};
-pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, TrustError, TrustedKey, TrustedKeys};
+pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, Standing, TrustError, TrustedKey, TrustedKeys};
 pub use usage::{Share, Usage};
 pub use version::Wanted;

@@ -13,9 +13,11 @@ use crate::cache::ignore_missing;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::lock::{Mode, has_no_locks, try_lock};
+use crate::progress::Progress;
 
 const BUFFER: usize = 256 << 10;
 const PAUSE: Duration = Duration::from_millis(20);
+const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// The bytes that are here so far, and their hash.
 #[derive(Debug)]
@@ -29,8 +31,14 @@ pub(crate) struct Partial {
 impl Partial {
     /// Opens or creates the partial file, as its only writer: the same archive may be listed by two signers, whose entry
     /// locks differ. What it already holds, up to `size` bytes, is hashed.
-    pub(crate) async fn open(path: &Path, size: u64, timeout: Option<Duration>) -> Result<Self> {
+    pub(crate) async fn open(
+        path: &Path,
+        size: u64,
+        timeout: Option<Duration>,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let start = Instant::now();
+        let mut told = false;
         let file = loop {
             let file = open(path)?;
             match try_lock(&file, Mode::Exclusive) {
@@ -40,10 +48,9 @@ impl Partial {
                 Err(TryLockError::Error(error)) if has_no_locks(&error) => {
                     // Without locks nobody else may know the file.
                     let own = path.with_extension(std::process::id().to_string());
-                    let file =
-                        OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&own);
-                    let file = file.map_err(Error::io("open", &own))?;
-                    return Ok(Self { file, path: own, length: 0, hasher: Sha256::new() });
+                    let mut partial = Self { file: open(&own)?, path: own, length: 0, hasher: Sha256::new() };
+                    partial.clear()?;
+                    return Ok(partial);
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
             }
@@ -53,6 +60,11 @@ impl Partial {
                     holder: None,
                     waited: start.elapsed(),
                 });
+            }
+            // For a moment, nobody wants to know.
+            if !told && start.elapsed() > WORTH_TELLING {
+                progress.waiting(None);
+                told = true;
             }
             tokio::time::sleep(PAUSE).await;
         };

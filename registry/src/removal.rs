@@ -20,12 +20,13 @@
 //! **Installers of the same entry** wait for its lock or are waited for. They make its directory only once they hold the
 //! lock, so that a removal that they waited for has not taken it away again.
 //!
-//! **Installers of another target of the same release** need the index that step 3 removes. They hold the lock of their own
-//! entry from before they make its directory until its receipt is written, and store the index in between, under the index
-//! lock. Step 3 holds the index lock too, and keeps the index if any directory of the release has a receipt or a lock that
-//! is held, looked for in the reverse order. So an installer that has stored the index already is seen by its lock; one that has not will store it after
-//! step 3; and nobody can get from the one to the other meanwhile. The locks of other entries are tried, never waited for,
-//! so no two removals can wait for each other. Where locks cannot be told, the index stays.
+//! **Installers of another target of the same release** need the index that step 3 removes. They hold the lock of their
+//! own entry from before they make its directory until its receipt is written, and store the index in between, under the
+//! index lock. Step 3 holds the index lock too, and keeps the index if any directory of the release has a receipt or a
+//! lock that is held, looked for in the reverse order. So an installer that has stored the index already is seen by its
+//! lock; one that has not will store it after step 3; and nobody can get from the one to the other meanwhile. The locks
+//! of other entries are tried, never waited for, so no two removals can wait for each other. Where locks cannot be told,
+//! the index stays.
 //!
 //! **Directories** are removed only where they are empty, which the file system decides. An installer that sees one go while
 //! it makes another inside makes it again; once its own is there, none above it is empty.

@@ -19,7 +19,7 @@ use crate::lock::{Lock, Mode};
 use crate::progress::Progress;
 use crate::release::Release;
 use crate::target::Target;
-use crate::trust::{KeyId, SignedIndex, TrustError, TrustedKeys};
+use crate::trust::{KeyId, SignedIndex, Standing, TrustError, TrustedKeys};
 
 /// Base binaries: those in the cache, and those that a source has.
 #[derive(Debug)]
@@ -100,6 +100,8 @@ impl Registry {
     pub(crate) fn not_cached(&self, target: Target, version: &Version) -> Result<Error> {
         let mut untrusted = self.cache.signers(version, target)?;
         untrusted.retain(|signer| self.trusted_keys.iter().all(|key| key.id != *signer));
+        let untrusted = untrusted.into_iter().map(|signer| (signer, self.trusted_keys.is_revoked(signer)));
+        let untrusted = untrusted.collect();
         Ok(Error::NotCached { target, version: version.clone(), untrusted })
     }
 
@@ -146,6 +148,27 @@ impl Registry {
             installed: receipt.installed,
         });
         Ok(entries.collect())
+    }
+
+    /// What was found damaged, and taken out of use: ordered as [`list_cached`](Self::list_cached). Each is told as the
+    /// [`Error::Quarantined`] that it is until it is fetched again or removed.
+    pub fn list_quarantined(&self) -> Result<Vec<(EntryId, Error)>> {
+        let told = |id: EntryId| {
+            let path = self.cache.quarantined(&id);
+            (id.clone(), Error::Quarantined { id: Box::new(id), path })
+        };
+        Ok(self.cache.list_quarantined()?.into_iter().map(told).collect())
+    }
+
+    /// What the signatures of a key count for.
+    pub fn standing(&self, key_id: KeyId) -> Standing {
+        if self.trusted_keys.is_revoked(key_id) {
+            Standing::Revoked
+        } else if self.trusted_keys.iter().any(|key| key.id == key_id) {
+            Standing::Trusted
+        } else {
+            Standing::Unknown
+        }
     }
 
     /// Proves a cached base binary again, offline: signature, index, bytes. One that fails is taken out of use.

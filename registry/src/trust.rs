@@ -50,10 +50,18 @@ impl fmt::Debug for KeyId {
 
 /// A text that is not a key id.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("`{found}` is not a key id: expected 16 upper-case hexadecimal digits")]
+#[error("`{found}` is not a key id: expected 16 upper-case hexadecimal digits{}", self.suggestion())]
 pub struct InvalidKeyId {
     /// The text.
     pub found: String,
+}
+
+impl InvalidKeyId {
+    /// Some tools print key ids in lower case.
+    fn suggestion(&self) -> String {
+        let upper = self.found.to_ascii_uppercase();
+        upper.parse::<KeyId>().map_or_else(|_| String::new(), |id| format!("; did you mean `{id}`?"))
+    }
 }
 
 impl FromStr for KeyId {
@@ -110,6 +118,18 @@ pub struct TrustedKey {
     /// Where it came from: `compiled in`, a path, or `given`.
     pub origin: String,
     key: PublicKey,
+}
+
+/// What the signatures of a key count for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// They are believed.
+    Trusted,
+    /// Nobody has said that they are to be believed.
+    Unknown,
+    /// They are not believed, whoever says that they are.
+    Revoked,
 }
 
 /// The keys whose signatures count, and those that no longer do, whoever trusts them.
@@ -196,9 +216,15 @@ impl TrustedKeys {
         self.keys.iter().filter(|key| !self.revoked.contains(&key.id))
     }
 
-    /// Whether nothing can be verified.
+    /// Whether there is no key at all, not even a revoked one.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.keys.is_empty()
+    }
+
+    /// The revocations alone.
+    #[must_use]
+    pub fn revocations(&self) -> Self {
+        Self { keys: Vec::new(), revoked: self.revoked.clone() }
     }
 
     /// Whether what this key signed counts no more.
@@ -209,7 +235,7 @@ impl TrustedKeys {
     /// Checks that `signature` is a prehashed signature of `bytes` by one of the keys. Returns who signed, and the trusted
     /// comment, which the signature covers.
     pub fn verify(&self, bytes: &[u8], signature: &str) -> Result<(KeyId, String), TrustError> {
-        if self.is_empty() && self.revoked.is_empty() {
+        if self.is_empty() {
             return Err(TrustError::NoKeys);
         }
         let decoded = Signature::decode(signature)
@@ -306,6 +332,13 @@ pub enum TrustError {
     Index(#[from] IndexError),
 }
 
+impl TrustError {
+    /// Whether other bytes would be believed: fetching again may help. Otherwise it is a matter of keys.
+    pub(crate) const fn is_damage(&self) -> bool {
+        !matches!(self, Self::NoKeys | Self::UnknownKey { .. } | Self::Revoked { .. })
+    }
+}
+
 fn list(ids: &[KeyId]) -> String {
     if ids.is_empty() {
         return String::new();
@@ -383,6 +416,19 @@ mod tests {
     }
 
     #[test]
+    fn a_key_id_in_lower_case_is_refused_with_the_spelling_that_counts() {
+        let told = |text: &str| text.parse::<KeyId>().unwrap_err().to_string();
+        let expected = "is not a key id: expected 16 upper-case hexadecimal digits";
+        assert_eq!(
+            told("e7620f1842B4E81F"),
+            format!("`e7620f1842B4E81F` {expected}; did you mean `E7620F1842B4E81F`?")
+        );
+        for text in ["", "e7620f1842b4e81", "e7620f1842b4e81f0", "+7620f1842b4e81f", "ours.pub"] {
+            assert_eq!(told(text), format!("`{text}` {expected}"));
+        }
+    }
+
+    #[test]
     fn a_signature_counts_only_for_its_bytes_and_its_key() {
         let (id, comment) = keys().verify(b"test", SIGNATURE).unwrap();
         assert_eq!(id.to_string(), "E7620F1842B4E81F");
@@ -403,7 +449,7 @@ mod tests {
         let id = keys.iter().next().unwrap().id;
         keys.revoke(id);
         keys.add(KEY).unwrap();
-        assert!(keys.is_empty());
+        assert_eq!(keys.iter().count(), 0);
         assert!(
             matches!(keys.verify(b"test", SIGNATURE), Err(TrustError::Revoked { key_id }) if key_id == id)
         );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use semver::Version;
 
 use crate::catalog::{self, ListedRelease};
@@ -14,6 +14,10 @@ use crate::requirement::Requirement;
 use crate::resolve::Registry;
 use crate::source::Source;
 use crate::target::Target;
+use crate::trust::TrustedKeys;
+
+/// How many indexes of one source are read at once.
+const AT_ONCE: usize = 8;
 
 /// A version requirement, and whether pre-releases may answer it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ impl Registry {
         let mut known = Vec::new();
         if self.config.offline {
             if let Some(version) = self.newest_cached(wanted, &[])? {
+                let cache = self.config.cache_dir.display().to_string();
+                self.check_downgrade(wanted, &version, &self.trusted_keys, cache)?;
                 return Ok(version);
             }
             known.extend(self.list_cached()?.into_iter().map(|entry| entry.id.version));
@@ -68,7 +74,7 @@ impl Registry {
                 Ok(newest.map(|version| (version, at.clone())))
             };
             if let Some((version, at)) = self.first_source(progress, newest).await? {
-                self.check_downgrade(wanted, &version, &at)?;
+                self.check_downgrade(wanted, &version, &at.trusted_keys, at.source.to_string())?;
                 return Ok(version);
             }
         }
@@ -81,7 +87,7 @@ impl Registry {
     }
 
     /// The version for a build: as [`resolve`](Self::resolve), but a range is content with what is cached for all of the
-    /// targets.
+    /// targets, unless the cache has seen a newer one that would do.
     pub async fn resolve_for_build(
         &self,
         wanted: &Wanted,
@@ -90,14 +96,26 @@ impl Registry {
     ) -> Result<Version> {
         if matches!(wanted.requirement, Requirement::Range(_))
             && let Some(version) = self.newest_cached(wanted, targets)?
+            && self.newest_seen(wanted, &self.trusted_keys)? <= Some(version.clone())
         {
             return Ok(version);
         }
         self.resolve(wanted, progress).await
     }
 
+    /// As [`resolve`](Self::resolve), from the cache alone, for one target; `None` where nothing there is allowed.
+    pub fn resolve_cached(&self, wanted: &Wanted, target: Target) -> Result<Option<Version>> {
+        if let Requirement::Exact(version) = &wanted.requirement {
+            return Ok(Some(version.clone()));
+        }
+        let Some(version) = self.newest_cached(wanted, &[target])? else { return Ok(None) };
+        let cache = self.config.cache_dir.display().to_string();
+        self.check_downgrade(wanted, &version, &self.trusted_keys, cache)?;
+        Ok(Some(version))
+    }
+
     /// The newest version in the cache that is allowed, signed by a trusted key, and there for all of these targets.
-    pub fn newest_cached(&self, wanted: &Wanted, targets: &[Target]) -> Result<Option<Version>> {
+    fn newest_cached(&self, wanted: &Wanted, targets: &[Target]) -> Result<Option<Version>> {
         let mut cached = self.list_cached()?;
         cached.retain(|entry| self.trusted_keys.iter().any(|key| key.id == entry.id.key_id));
         let complete = |version: &Version| {
@@ -118,13 +136,16 @@ impl Registry {
         let collect = async |at: &TrustedSource| {
             let releases = catalog::releases(&at.source, &self.downloader, progress).await?;
             let complete = releases.into_iter().map(|release| self.with_archives(at, release, progress));
-            for release in join_all(complete).await {
+            let mut complete = stream::iter(complete).buffer_unordered(AT_ONCE);
+            while let Some(release) = complete.next().await {
                 match release {
                     Ok(Some(release)) => {
                         all.entry(release.version.clone()).or_insert(release);
                     }
                     Ok(None) => {}
-                    Err(error) => progress.warning(&with_reasons(&error)),
+                    // Still being uploaded: not to be had, and no reason to say nothing of the others.
+                    Err(error @ Error::NoSuchFile { .. }) => progress.warning(&with_reasons(&error)),
+                    Err(error) => return Err(error),
                 }
             }
             // None, so that the next source is asked as well.
@@ -178,21 +199,28 @@ impl Registry {
         unreachable.map_or(Ok(None), Err)
     }
 
-    fn check_downgrade(&self, wanted: &Wanted, version: &Version, at: &TrustedSource) -> Result<()> {
-        if self.config.allow_downgrade {
-            return Ok(());
-        }
+    /// The newest version that would do and that was ever here, signed by one of these keys.
+    fn newest_seen(&self, wanted: &Wanted, keys: &TrustedKeys) -> Result<Option<Version>> {
         let mut newest = None;
-        for key in at.trusted_keys.iter() {
-            let seen = self.cache.seen(key.id)?;
-            newest = newest.max(wanted.requirement.newest(seen, wanted.pre_releases));
+        for key in keys.iter() {
+            newest = newest.max(wanted.requirement.newest(self.cache.seen(key.id)?, wanted.pre_releases));
         }
-        match newest {
-            Some(seen) if seen > *version => Err(Error::Downgrade {
+        Ok(newest)
+    }
+
+    fn check_downgrade(
+        &self,
+        wanted: &Wanted,
+        version: &Version,
+        keys: &TrustedKeys,
+        location: String,
+    ) -> Result<()> {
+        match self.newest_seen(wanted, keys)? {
+            Some(seen) if seen > *version && !self.config.allow_downgrade => Err(Error::Downgrade {
                 requirement: Box::new(wanted.requirement.clone()),
                 found: version.clone(),
                 seen: Box::new(seen),
-                location: at.source.to_string(),
+                location,
             }),
             _ => Ok(()),
         }

@@ -38,7 +38,8 @@ pub(super) fn export(arguments: &args::BaseExport, bases: &Bases) -> Result<(), 
     }
     let version = bases.resolve_for_build(&arguments.release.wanted(), &[])?;
     let targets = fetch::targets(arguments.all, &arguments.targets, &version, bases)?;
-    let base_binaries = fetch::all(&targets, &version, false, bases)?;
+    let (base_binaries, failure) = fetch::all(&targets, &version, false, None, bases)?;
+    failure.map_or(Ok(()), Err)?;
     let locate = |&target| bases.wait(bases.registry.locate(target, &version, &bases.voice()));
     let found = targets.iter().map(locate).collect::<Result<Vec<_>, _>>()?;
     let report = if to_standard_output {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use encoderfile_registry::{Digest, Fetched, KeyId, PlannedFetch, Target};
+use encoderfile_registry::{Digest, Fetched, Host, KeyId, PlannedFetch, Target};
 use futures_util::future::join_all;
 use semver::Version;
 use serde::Serialize;
@@ -53,8 +53,14 @@ pub(super) fn run(arguments: &args::BaseFetch, bases: &Bases) -> Result<(), Erro
     if arguments.dry_run {
         return plan(arguments, &targets, &version, bases);
     }
-    let fetched = all(&targets, &version, arguments.force, bases)?;
-    if arguments.json { terminal::json(&fetched) } else { Ok(()) }
+    // Without a target, it is for this machine, and what would not start here is no use.
+    let is_for_host = arguments.targets.is_empty() && !arguments.all;
+    let host = is_for_host.then(Host::detect).transpose()?;
+    let (fetched, failure) = all(&targets, &version, arguments.force, host.as_ref(), bases)?;
+    if arguments.json {
+        terminal::json(&fetched)?;
+    }
+    failure.map_or(Ok(()), Err)
 }
 
 /// The targets that were named, or all of the release.
@@ -72,19 +78,24 @@ pub(super) fn targets(
 }
 
 /// Fetches several targets at once, each with a line of its own. What works stays, also where another fails. None is held for
-/// reading while another is waited for: two processes that replace the same base binaries would wait for each other.
+/// reading while another is waited for: two processes that replace the same base binaries would wait for each other. Returns
+/// what is here, and the last failure, which is the one that is not told yet.
 pub(super) fn all(
     targets: &[Target],
     version: &Version,
     force: bool,
+    host: Option<&Host>,
     bases: &Bases,
-) -> Result<Vec<FetchedReport>, Error> {
+) -> Result<(Vec<FetchedReport>, Option<Error>), Error> {
     let lines = Lines::new(bases.terminal);
     let downloads = targets.iter().map(|&target| {
         let lines = &lines;
         async move {
             let line = lines.line(target);
-            let fetched = bases.registry.fetch(target, version, force, &line).await?;
+            let fetched = match host {
+                Some(host) => bases.registry.fetch_for(host, version, force, &line).await?,
+                None => bases.registry.fetch(target, version, force, &line).await?,
+            };
             drop(line);
             lines.suspend(|| report(&fetched, "Fetched", bases.terminal));
             Ok::<_, encoderfile_registry::Error>(FetchedReport::new(&fetched))
@@ -98,9 +109,9 @@ pub(super) fn all(
             Err(error) => failures.push(bases.error(error)),
         }
     }
-    let Some(last) = failures.pop() else { return Ok(fetched) };
+    let last = failures.pop();
     failures.iter().for_each(terminal::error);
-    Err(last)
+    Ok((fetched, last))
 }
 
 pub(super) fn report(fetched: &Fetched, verb: &str, terminal: Terminal) {

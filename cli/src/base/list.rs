@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use encoderfile_registry::{Digest, KeyId, Requirement, Target, Wanted};
+use encoderfile_registry::{Digest, KeyId, Requirement, Standing, Target, Wanted};
 use semver::Version;
 use serde::Serialize;
 
@@ -19,8 +19,13 @@ struct Listed {
     target: Target,
     version: Version,
     cached: bool,
+    /// Whether it was found damaged, and taken out of use.
+    damaged: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_id: Option<KeyId>,
+    /// What the signatures of that key count for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_standing: Option<Standing>,
     /// Bytes, of the base binary.
     #[serde(skip_serializing_if = "Option::is_none")]
     length: Option<u64>,
@@ -45,7 +50,9 @@ impl Listed {
             target,
             version,
             cached: false,
+            damaged: false,
             key_id: None,
+            key_standing: None,
             length: None,
             sha256: None,
             archive_length: None,
@@ -73,6 +80,11 @@ pub(super) fn run(arguments: &args::BaseList, bases: &Bases) -> Result<(), Error
         listed
     };
     listed.retain(|entry| targets.is_empty() || targets.contains(&entry.target));
+    if arguments.selection.runtime_version == Some(Requirement::Latest) {
+        let versions = listed.iter().map(|entry| entry.version.clone());
+        let newest = Requirement::Latest.newest(versions, arguments.pre);
+        listed.retain(|entry| newest.as_ref() == Some(&entry.version));
+    }
     listed.sort_by(|a, b| b.version.cmp(&a.version).then(a.target.cmp(&b.target)));
     if arguments.json {
         return terminal::json(&listed);
@@ -94,6 +106,7 @@ fn cached(arguments: &args::BaseList, bases: &Bases) -> Result<Vec<Listed>, Erro
     let listed = entries.into_iter().map(|entry| Listed {
         cached: true,
         key_id: Some(entry.id.key_id),
+        key_standing: Some(bases.registry.standing(entry.id.key_id)),
         length: Some(entry.binary.size),
         sha256: Some(entry.binary.sha256),
         path: Some(entry.path),
@@ -101,7 +114,19 @@ fn cached(arguments: &args::BaseList, bases: &Bases) -> Result<Vec<Listed>, Erro
         installed: Some(entry.installed.to_string()),
         ..Listed::uncached(entry.id.target, entry.id.version)
     });
-    Ok(listed.collect())
+    let mut listed: Vec<_> = listed.collect();
+    let quarantined = bases.registry.list_quarantined().map_err(|error| bases.error(error))?;
+    listed.extend(quarantined.into_iter().map(|(id, _)| Listed {
+        damaged: true,
+        key_id: Some(id.key_id),
+        key_standing: Some(bases.registry.standing(id.key_id)),
+        ..Listed::uncached(id.target, id.version)
+    }));
+    listed.retain(|entry| {
+        let wanted = arguments.selection.runtime_version.as_ref();
+        wanted.is_none_or(|wanted| wanted.allows(&entry.version, true))
+    });
+    Ok(listed)
 }
 
 /// What could be fetched: the rest of the releases that something is cached of, and this program's own.
@@ -111,6 +136,7 @@ fn add_known(listed: &mut Vec<Listed>, arguments: &args::BaseList, bases: &Bases
         let (version, key_id) = (signed.index.version, signed.key_id);
         signed.index.targets.into_iter().map(move |(target, entry)| Listed {
             key_id: Some(key_id),
+            key_standing: Some(Standing::Trusted),
             archive_length: Some(entry.archive.size),
             ..Listed::uncached(target, version.clone())
         })
@@ -155,8 +181,14 @@ fn remote(arguments: &args::BaseList, bases: &Bases) -> Result<Vec<Listed>, Erro
 
 fn cached_table(listed: &[Listed]) -> String {
     let rows = listed.iter().map(|entry| {
-        let length = entry.length.map_or_else(|| "not cached".to_owned(), size);
+        let absent = if entry.damaged { "damaged" } else { "not cached" };
+        let length = entry.length.map_or_else(|| absent.to_owned(), size);
         let key_id = entry.key_id.map(|id| id.to_string()).unwrap_or_default();
+        let key_id = match entry.key_standing {
+            None | Some(Standing::Trusted) => key_id,
+            Some(Standing::Revoked) => format!("{key_id} (revoked)"),
+            Some(_) => format!("{key_id} (not trusted)"),
+        };
         [entry.target.triple().to_owned(), entry.version.to_string(), length, key_id]
     });
     table(["TARGET", "VERSION", "SIZE", "SIGNED BY"], &[2], rows)

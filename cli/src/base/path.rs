@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use encoderfile_registry::{Requirement, Target};
+use encoderfile_registry::Target;
 use serde::Serialize;
 
 use super::Identity;
@@ -24,11 +24,8 @@ pub(super) fn run(arguments: &args::BasePath, bases: &Bases) -> Result<(), Error
         None => Target::host()?,
     };
     let wanted = arguments.release.wanted();
-    let cached = bases.registry.newest_cached(&wanted, &[target]).map_err(|error| bases.error(error))?;
-    let version = match (cached, wanted.requirement) {
-        (Some(version), _) | (None, Requirement::Exact(version)) => version,
-        (None, requirement) => return Err(bases.none_cached(target, requirement)),
-    };
+    let version = bases.registry.resolve_cached(&wanted, target).map_err(|error| bases.error(error))?;
+    let version = version.ok_or_else(|| bases.none_cached(target, wanted))?;
     let base =
         bases.wait(async { bases.registry.locate(target, &version, &bases.voice()).await?.verify() })?;
     if !arguments.json {

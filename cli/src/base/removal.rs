@@ -103,10 +103,11 @@ impl<'a> Removal<'a> {
     }
 
     fn tell(&self, what: &str) -> Result<(), Error> {
-        if self.report.dry_run && !self.json {
-            return terminal::result(format_args!("would remove {what}"));
+        match (self.report.dry_run, self.json) {
+            (true, true) => {}
+            (true, false) => terminal::result(format_args!("would remove {what}"))?,
+            (false, _) => self.bases.terminal.status("Removed", what),
         }
-        self.bases.terminal.status("Removed", what);
         Ok(())
     }
 

@@ -1,30 +1,49 @@
 //! `encoderfile base verify`.
 
+use encoderfile_registry::{EntryId, KeyId, Target};
+use semver::Version;
 use serde::Serialize;
 
-use super::{Identity, name};
+use super::{is_selected, name};
 use crate::args;
-use crate::bases::Bases;
+use crate::bases::{Bases, parse_targets};
 use crate::error::Error;
 use crate::terminal::{self, size};
 
 /// A line of `base verify --json`.
 #[derive(Debug, Serialize)]
 struct Report {
-    #[serde(flatten)]
-    identity: Identity,
+    target: Target,
+    version: Version,
+    key_id: KeyId,
     valid: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
 
+impl Report {
+    fn valid(id: &EntryId) -> Self {
+        let EntryId { key_id, version, target } = id.clone();
+        Self { target, version, key_id, valid: true, reason: None }
+    }
+
+    fn invalid(id: &EntryId, reason: String) -> Self {
+        Self { valid: false, reason: Some(reason), ..Self::valid(id) }
+    }
+}
+
 /// Proves each again, whatever becomes of the others.
 pub(super) fn run(arguments: &args::BaseVerify, bases: &Bases) -> Result<(), Error> {
+    let targets = parse_targets(&arguments.selection.targets)?;
     let entries = super::selected(&arguments.selection, bases)?;
+    // What was found damaged before is damaged until somebody mends it.
+    let quarantined = bases.registry.list_quarantined().map_err(|error| bases.error(error))?;
+    let quarantined =
+        quarantined.into_iter().filter(|(id, _)| is_selected(&arguments.selection, &targets, id));
     let mut reports = Vec::with_capacity(entries.len());
     let mut failures = Vec::new();
     for entry in &entries {
-        let mut report = Report { identity: Identity::of_entry(entry), valid: true, reason: None };
+        let mut report = Report::valid(&entry.id);
         match bases.wait(bases.registry.verify(entry, &bases.voice())) {
             Ok(base) if !arguments.json => {
                 let message =
@@ -34,15 +53,19 @@ pub(super) fn run(arguments: &args::BaseVerify, bases: &Bases) -> Result<(), Err
             Ok(_) => {}
             Err(error @ Error::Interrupted { .. }) => return Err(error),
             Err(error) => {
-                (report.valid, report.reason) = (false, Some(error.to_string()));
+                report = Report::invalid(&entry.id, error.to_string());
                 failures.push(error);
             }
         }
         reports.push(report);
     }
+    for (id, error) in quarantined {
+        reports.push(Report::invalid(&id, error.to_string()));
+        failures.push(bases.error(error));
+    }
     if arguments.json {
         terminal::json(&reports)?;
-    } else if entries.is_empty() {
+    } else if reports.is_empty() {
         bases.terminal.status("Empty", "nothing of this is cached");
     }
     let Some(last) = failures.pop() else { return Ok(()) };

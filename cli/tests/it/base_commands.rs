@@ -71,14 +71,14 @@ fn fetch_takes_requirements_and_says_what_they_came_to() {
     let latest = ["base", "fetch", "--runtime-version", "latest"];
     shelf.run(&latest).failed(4, &["found: 0.2.0", "seen:  0.2.1", "--allow-downgrade"]);
     shelf.run(&[&latest[..], &["--allow-downgrade"]].concat()).ok();
-    shelf.run_alone(&["base", "path", "--runtime-version", "^7"]).failed(
-        3,
-        &["satisfies `^7`", &format!("base fetch --target {HOST} --runtime-version '^7' --cache-dir")],
-    );
+    shelf
+        .run_alone(&["base", "path", "--runtime-version", "^7"])
+        .failed(3, &["satisfies `^7`", &format!("base fetch --target {HOST} --runtime-version '^7'`")]);
     shelf
         .run_alone(&["base", "fetch", "--runtime-version", "^7", "--offline"])
-        .failed(3, &["no release satisfies `^7`", "base fetch --runtime-version '^7' --cache-dir"]);
+        .failed(3, &["no release satisfies `^7`", "base fetch --runtime-version '^7'`"]);
     // Without a network, the cache decides.
+    shelf.run_alone(&["base", "remove", "--runtime-version", "0.3.0-rc.1"]).ok();
     let path = shelf.run_alone(&["base", "path", "--runtime-version", "latest", "--offline"]).ok().stdout;
     assert!(path.contains("/0.2.1/"), "{path}");
 }
@@ -127,6 +127,18 @@ fn verify_proves_everything_and_one_command_repairs() {
         shelf.run(&["base", "fetch", "--target", target, "--runtime-version", version]).ok();
     }
     shelf.run_alone(&["base", "verify"]).ok();
+    // What nobody has mended stays a failure, also when it was told before.
+    flip(&shelf.cached("0.1.0", TARGETS[0]), 7);
+    for _ in 0..2 {
+        shelf.run_alone(&["base", "verify"]).failed(4, &["0.1.0", TARGETS[0], "base fetch"]);
+    }
+    let listed = shelf.run_alone(&["base", "list", "--cached", "--json"]).ok().json();
+    let damaged: Vec<_> =
+        listed.as_array().unwrap().iter().filter(|entry| entry["damaged"] == true).collect();
+    assert_eq!(damaged.len(), 1, "{listed}");
+    assert!(shelf.run_alone(&["base", "list"]).ok().stdout.contains(" damaged  "));
+    shelf.run(&["base", "fetch", "--target", TARGETS[0], "--runtime-version", "0.1.0"]).ok();
+    shelf.run_alone(&["base", "verify"]).ok();
     let some = ["base", "verify", "--json", "--target", HOST, "--runtime-version", "^0.1"];
     assert_eq!(shelf.run_alone(&some).ok().json().as_array().unwrap().len(), 1);
 }
@@ -137,7 +149,15 @@ fn verify_does_not_believe_a_key_that_is_not_trusted_any_more() {
     shelf.run(&["base", "fetch", "--runtime-version", "0.2.0"]).ok();
     let key = shelf.key.id();
     shelf.run_alone(&["base", "verify", "--revoked-key", &key]).failed(4, &["revoked"]);
-    shelf.run(&["base", "fetch", "--runtime-version", "0.2.0", "--revoked-key", &key]).failed(4, &[]);
+    let fetch = ["base", "fetch", "--runtime-version", "0.2.0", "--revoked-key", &key];
+    let said = shelf.run(&fetch).failed(4, &["which is revoked"]);
+    assert!(!said.stderr.contains("--trusted-key") && !said.stderr.contains("repair"), "{}", said.stderr);
+    shelf
+        .run_alone(&["base", "path", "--runtime-version", "0.2.0", "--revoked-key", &key])
+        .failed(3, &["is revoked"]);
+    let list = |more: &[&str]| shelf.run_alone(&[&["base", "list", "--cached"], more].concat()).ok().stdout;
+    assert!(list(&["--revoked-key", &key]).contains(&format!("{key} (revoked)")));
+    assert!(!list(&[]).contains('('));
 }
 
 #[test]
@@ -439,4 +459,175 @@ fn patience_can_be_set() {
     fetch(&["--lock-timeout", "0"]).failed(6, &["gave up", "--lock-timeout"]);
     lock.unlock().unwrap();
     fetch(&["--lock-timeout", "0"]).ok();
+}
+
+#[test]
+fn a_failed_replacement_takes_nothing_away() {
+    let shelf = Shelf::with(&["0.2.0"]);
+    shelf.run(&["base", "fetch", "--runtime-version", "0.2.0"]).ok();
+    let server = shelf.serve();
+    let force = ["base", "fetch", "--runtime-version", "0.2.0", "--force", "--retries", "0", "--source"];
+    let faults = [
+        (Fault::Body(b"other".to_vec(), vec![]), 4),
+        (Fault::CutAfter(10), 5),
+        (Fault::Status(404, vec![]), 3),
+    ];
+    for (fault, code) in faults {
+        server.misbehave(".tar.zst", fault, 1);
+        shelf.run(&[&force[..], &[&*server.url()]].concat()).failed(code, &[]);
+        shelf.run_alone(&["base", "path", "--runtime-version", "0.2.0"]).ok();
+    }
+    // And one that succeeds with other bytes is told of.
+    shelf.release("0.2.0", &|target| format!("{target} tagged again").repeat(100));
+    let said = shelf.run(&[&force[..], &[&*server.url()]].concat()).ok();
+    assert!(said.stderr.contains("was signed again with other bytes"), "{}", said.stderr);
+}
+
+#[test]
+fn latest_is_one_version_also_where_it_selects() {
+    let shelf = Shelf::with(&["0.1.0", "0.2.0"]);
+    for version in ["0.1.0", "0.2.0"] {
+        shelf.run(&["base", "fetch", "--all", "--runtime-version", version]).ok();
+    }
+    for command in [&["base", "list", "--cached"][..], &["base", "list", "--remote"], &["base", "verify"]] {
+        let found = shelf.run(&[command, &["--runtime-version", "latest", "--json"]].concat()).ok().json();
+        assert_eq!(versions(&found), ["0.2.0"], "{command:?}");
+    }
+    shelf.run_alone(&["base", "remove", "--runtime-version", "latest"]).ok();
+    let cached = shelf.run_alone(&["base", "list", "--cached", "--json"]).ok().json();
+    assert_eq!(versions(&cached), ["0.1.0"]);
+    // The cache remembers, with and without a network.
+    for command in [&["base", "path"][..], &["base", "fetch", "--offline"]] {
+        let latest = [command, &["--runtime-version", "latest"]].concat();
+        shelf.run_alone(&latest).failed(4, &["found: 0.1.0", "seen:  0.2.0"]);
+        shelf.run_alone(&[&latest[..], &["--allow-downgrade"]].concat()).ok();
+    }
+    // A build that may look for a newer one does.
+    shelf.sandbox.model("embedding");
+    let build = shelf.run(&["build", "model", "--no-check", "--runtime-version", ">=0.1"]).ok();
+    assert!(build.stderr.contains(">=0.1 to 0.2.0"), "{}", build.stderr);
+}
+
+#[test]
+fn hints_show_no_password_and_mean_the_same() {
+    let shelf = Shelf::with(&[]);
+    let secret = "https://me:hunter2@mirror.example/e";
+    let path = ["base", "path", "--runtime-version", "5.0.0"];
+    let by_flag =
+        shelf.run(&[&path[..], &["--source", secret]].concat()).failed(3, &["redacted@mirror.example"]);
+    let by_variable =
+        shelf.command().env("ENCODERFILE_BASE_BINARY_BASE_URL", secret).args(path).output().unwrap();
+    let by_variable = Said::from(by_variable).failed(3, &["base fetch --target"]);
+    for said in [by_flag, by_variable] {
+        assert!(!said.stderr.contains("hunter2"), "{}", said.stderr);
+    }
+    let id = "E7620F1842B4E81F";
+    let more = ["--source", "http://mirror.example", "--allow-http", "--revoked-key", id];
+    let hint = format!("--source http://mirror.example --revoked-key {id} --allow-http`");
+    shelf.run(&[&path[..], &more].concat()).failed(3, &[&hint]);
+}
+
+#[test]
+fn no_flag_and_no_path_makes_a_panic() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let shelf = Shelf::with(&["0.2.0"]);
+    for flag in ["--idle-timeout", "--connect-timeout", "--lock-timeout", "--retries"] {
+        let fetch = ["base", "fetch", "--runtime-version", "0.2.0", flag, "18446744073709551615"];
+        shelf.run(&fetch).failed(2, &[flag]);
+    }
+    let odd = std::ffi::OsStr::from_bytes(b"c\xff");
+    for command in [&["base", "dir"][..], &["base", "list"], &["base", "size"]] {
+        for json in [&[][..], &["--json"]] {
+            let output =
+                shelf.command().args(command).args(json).arg("--cache-dir").arg(odd).output().unwrap();
+            Said::from(output).failed(2, &["not UTF-8", "--cache-dir"]);
+        }
+    }
+}
+
+#[test]
+fn what_would_not_start_on_this_machine_is_not_fetched_for_it() {
+    let shelf = Shelf::with(&[]);
+    let release = shelf.release("0.2.0", &|target| target.repeat(100));
+    release.edit_index(&shelf.key, |index| index["targets"][HOST]["floor"] = json!({"glibc": "2.99"}));
+    let fetch = ["base", "fetch", "--runtime-version", "0.2.0"];
+    if cfg!(target_os = "linux") {
+        shelf.run(&fetch).failed(3, &["glibc 2.99", "--base-binary-path"]);
+        assert!(!shelf.cached("0.2.0", HOST).exists());
+        // Whoever names the target may mean another machine.
+        shelf.run(&[&fetch[..], &["--target", HOST]].concat()).ok();
+    }
+}
+
+#[test]
+fn a_list_without_end_is_not_believed() {
+    let shelf = Shelf::with(&["0.2.0"]);
+    let server = shelf.serve();
+    let remote = |versions: Vec<String>| {
+        fs::write(shelf.dist().join("versions.json"), serde_json::to_string(&versions).unwrap()).unwrap();
+        shelf.run(&["base", "list", "--remote", "--json", "--source", &server.url()])
+    };
+    remote((0..5000).map(|patch| format!("1.0.{patch}")).collect()).failed(5, &["more than 2000 versions"]);
+    assert!(server.requests("base-index.json").is_empty());
+    // One version however often, and those that are not there.
+    let listed = remote(["0.2.0", "0.2.0", "0.3.0"].map(str::to_owned).to_vec()).ok();
+    assert_eq!(versions(&listed.json()), ["0.2.0"]);
+    assert_eq!(server.requests("base-index.json").len(), 2);
+}
+
+#[test]
+fn variables_without_a_value_are_not_set() {
+    let shelf = Shelf::with(&["0.2.0"]);
+    let mut command = shelf.command();
+    for variable in [
+        "ENCODERFILE_REVOKED_KEYS",
+        "ENCODERFILE_CONFIG",
+        "ENCODERFILE_NO_DOWNLOAD",
+        "ENCODERFILE_GITHUB_REPO",
+        "GITHUB_TOKEN",
+        "GITHUB_API_URL",
+    ] {
+        command.env(variable, "");
+    }
+    command.args(["base", "fetch", "--runtime-version", "0.2.0", "--source", "dist"]);
+    Said::from(command.output().unwrap()).ok();
+    let mut command = shelf.command();
+    command
+        .env("ENCODERFILE_TRUSTED_KEYS", "")
+        .env("ENCODERFILE_CACHE_DIR", "")
+        .env("ENCODERFILE_BASE_BINARY_BASE_URL", "");
+    Said::from(command.args(["base", "list"]).output().unwrap()).ok();
+}
+
+#[test]
+fn json_says_what_is_here_also_where_something_failed() {
+    let shelf = Shelf::with(&[]);
+    Release::write(&shelf.dist(), "0.2.0", &[(TARGETS[0], b"only this")], &shelf.key);
+    let fetch = [
+        "base",
+        "fetch",
+        "--json",
+        "--runtime-version",
+        "0.2.0",
+        "--target",
+        TARGETS[0],
+        "--target",
+        TARGETS[1],
+    ];
+    let said = shelf.run(&fetch);
+    assert_eq!(said.code, 3, "{}", said.stderr);
+    assert_eq!(said.json()[0]["target"], TARGETS[0]);
+}
+
+#[test]
+fn a_dry_run_in_json_does_not_say_that_something_was_removed() {
+    let shelf = Shelf::with(&["0.2.0"]);
+    shelf.run(&["base", "fetch", "--runtime-version", "0.2.0"]).ok();
+    fs::write(shelf.sandbox.cache().join("base/v1/partial").join("0".repeat(64)), "begun").unwrap();
+    for command in [&["base", "remove", "--all"][..], &["base", "prune", "--older-than", "0s"]] {
+        let said = shelf.run_alone(&[command, &["--dry-run", "--json"]].concat()).ok();
+        assert_eq!(said.stderr, "", "{command:?}");
+        assert_eq!(said.json()["base_binaries"].as_array().unwrap().len(), 1);
+        assert!(shelf.cached("0.2.0", HOST).exists());
+    }
 }

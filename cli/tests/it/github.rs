@@ -82,6 +82,13 @@ fn the_environments_token_is_for_the_environments_server_alone() {
     }
     assert!(own.api.requests("").iter().any(|request| request.headers.contains_key("authorization")));
 
+    // A token of one's own that is none is not replaced by another.
+    let bad = shelf.write("bad.toml", &table(&own, "token-variable = 'BAD_TOKEN'"));
+    let mut command = shelf.command();
+    command.env("BAD_TOKEN", "not\ta token").env("GH_TOKEN", TOKEN).arg("--config").arg(bad);
+    Said::from(command.args(["base", "list", "--remote"]).output().unwrap())
+        .failed(2, &["BAD_TOKEN holds no access token"]);
+
     // A source may have a token of its own.
     other.private("ghp_ofTheOther");
     let config = shelf.write("other.toml", &table(&other, "token-variable = 'OTHER_TOKEN'"));
