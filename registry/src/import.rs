@@ -18,7 +18,7 @@ use crate::install;
 use crate::lock::{Lock, Mode};
 use crate::progress::Progress;
 use crate::resolve::Registry;
-use crate::trust::{KeyId, SignedIndex, TrustError};
+use crate::trust::{KeyId, SignedIndex};
 
 /// A signature is less than a kilobyte.
 const MAX_SIGNATURE_SIZE: u64 = 64 << 10;
@@ -110,7 +110,7 @@ impl Registry {
             Ok(signed) => {
                 Err(reader.bad(&format!("an index is signed by key {}, not {key_id}", signed.key_id)))
             }
-            Err(source @ (TrustError::NoKeys | TrustError::UnknownKey { .. })) => Err(Error::Untrusted {
+            Err(source) if !source.is_damage() => Err(Error::Untrusted {
                 version: version.clone(),
                 location: format!("{} in {origin}", Member::Index(key_id, version.clone())),
                 cached: false,

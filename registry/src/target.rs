@@ -97,6 +97,9 @@ impl UnknownTarget {
         let other =
             "for any other platform, build the runtime for it and give its file with `--base-binary-path`";
         match self.suggestion {
+            Some(target) if self.found.contains("musl") => {
+                format!("`{target}` needs glibc and does not run on Alpine or another musl system; {other}")
+            }
             Some(target) => format!("use `--target {target}`; {other}"),
             None => other.to_owned(),
         }
@@ -210,6 +213,14 @@ mod tests {
         }
         assert!(Target::ALL.is_sorted_by_key(|target| target.triple()));
         assert!(Target::ALL.is_sorted());
+    }
+
+    #[test]
+    fn musl_is_not_told_to_use_what_does_not_run_there() {
+        let hint = |text: &str| text.parse::<Target>().unwrap_err().hint();
+        assert!(hint("linux/arm64").contains("use `--target"));
+        let hint = hint("x86_64-unknown-linux-musl");
+        assert!(!hint.contains("use `--target") && hint.contains("needs glibc"), "{hint}");
     }
 
     #[test]

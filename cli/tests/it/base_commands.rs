@@ -237,6 +237,9 @@ fn a_bundle_crosses_the_air_gap_and_proves_itself() {
     let mut strange = shelf.sandbox.bare_command();
     strange.args(["base", "import", "bundle", "--cache-dir", "strange"]);
     Said::from(strange.output().unwrap()).failed(4, &["no trusted key", "--trusted-key"]);
+    let revoked = ["base", "import", "bundle", "--cache-dir", "revoked", "--revoked-key", &shelf.key.id()];
+    let said = shelf.run_alone(&revoked).failed(4, &["which is revoked"]);
+    assert!(!said.stderr.contains("export it again"), "{}", said.stderr);
     flip(&shelf.sandbox.path("bundle"), bytes.len() / 2);
     import("damaged", "bundle").failed(4, &["bundle `bundle` cannot be imported"]);
     fs::write(shelf.sandbox.path("text"), "hello").unwrap();
