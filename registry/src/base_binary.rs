@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use semver::Version;
 use sha2::{Digest as _, Sha256};
 
+use crate::cache::lock::Lock;
 use crate::cache::{Cache, EntryId};
 use crate::digest::Digest;
 use crate::error::{Error, Result, with_reasons};
 use crate::index::TargetEntry;
-use crate::lock::Lock;
 use crate::target::Target;
 use crate::trust::KeyId;
 

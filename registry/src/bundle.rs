@@ -12,6 +12,9 @@
 //! The last three again for every further release. The same base binaries give the same bytes: everything is ordered, has
 //! no time and no owner. A bundle is as little trusted as a server: it proves itself by the signatures in it.
 
+pub(crate) mod export;
+pub(crate) mod import;
+
 use std::fmt;
 use std::io::{self, BufReader, Read, Write};
 use std::path::PathBuf;

@@ -11,6 +11,13 @@
 //!
 //! Every path is made by one function of [`Cache`], here and nowhere else.
 
+pub(crate) mod install;
+pub(crate) mod leftover;
+pub(crate) mod lock;
+pub(crate) mod prune;
+pub(crate) mod removal;
+pub(crate) mod usage;
+
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::NetworkConfig;
+use crate::download::client::NetworkConfig;
 use crate::source::Source;
 use crate::trust::TrustedKeys;
 

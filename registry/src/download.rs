@@ -1,5 +1,10 @@
 //! Getting a file from a source: bounded, hashed on the way, resumed, tried again.
 
+pub(crate) mod answer;
+pub(crate) mod client;
+pub(crate) mod connection;
+pub(crate) mod partial;
+
 use std::fmt::Display;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -7,11 +12,11 @@ use std::time::Duration;
 use reqwest::Client;
 use semver::Version;
 
-use crate::answer::{Answer, Failure, Place, network, open_file, open_url};
-use crate::client::{NetworkConfig, client};
+use crate::download::answer::{Answer, Failure, Place, network, open_file, open_url};
+use crate::download::client::{NetworkConfig, client};
+use crate::download::partial::Partial;
 use crate::error::{Error, Result};
 use crate::index::ArchiveFile;
-use crate::partial::Partial;
 use crate::progress::Progress;
 use crate::source::Location;
 

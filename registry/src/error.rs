@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use semver::Version;
 
 use crate::cache::EntryId;
-use crate::connection::ConnectionError;
 use crate::digest::Digest;
+use crate::download::connection::ConnectionError;
 use crate::host::Platform;
 use crate::index::Floor;
 use crate::lockfile::LockfileError;
-use crate::pin::Pin;
+use crate::lockfile::pin::Pin;
 use crate::requirement::Requirement;
 use crate::source::SourceError;
 use crate::target::{Target, UnknownTarget};

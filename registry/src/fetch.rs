@@ -7,17 +7,17 @@ use semver::Version;
 
 use crate::base_binary::BaseBinary;
 use crate::cache::EntryId;
+use crate::cache::install;
+use crate::cache::lock::{Lock, Mode};
 use crate::config::TrustedSource;
+use crate::download::partial::Partial;
 use crate::error::{Error, Result, with_reasons};
 use crate::host::Host;
 use crate::index::{ArchiveFile, INDEX_NAME, TargetEntry};
-use crate::install;
-use crate::lock::{Lock, Mode};
-use crate::partial::Partial;
-use crate::pin::Pin;
+use crate::lockfile::pin::Pin;
 use crate::progress::Progress;
-use crate::release::Release;
 use crate::resolve::{Registry, run_blocking};
+use crate::source::release::Release;
 use crate::target::Target;
 
 /// How often a base binary is installed that somebody else takes away before it can be held.

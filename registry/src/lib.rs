@@ -49,54 +49,39 @@
 //! [exit code](Error::exit_code) and [hint](Error::hint); their reasons are the `source()` chain. What happens meanwhile is
 //! told to a [`Progress`].
 
-mod answer;
 mod archive;
 mod base_binary;
 mod bundle;
 mod cache;
-mod catalog;
-mod client;
 mod config;
-mod connection;
 mod digest;
 mod download;
 mod error;
-mod export;
 mod fetch;
-mod github;
 mod hint;
 mod host;
-mod import;
 mod index;
-mod install;
-mod leftover;
-mod lock;
 mod lockfile;
-mod partial;
-mod pin;
 mod progress;
-mod prune;
-mod release;
-mod removal;
 mod requirement;
 mod resolve;
 mod source;
 mod target;
-mod token;
 mod trust;
-mod usage;
 mod version;
 
 pub use archive::MAX_WINDOW_LOG;
 pub use base_binary::BaseBinary;
+pub use bundle::export::ExportReport;
 pub use cache::EntryId;
-pub use catalog::{ListedRelease, VERSIONS_NAME};
-pub use client::NetworkConfig;
+pub use cache::leftover::{Leftover, LeftoverKind, Reclaimed};
+pub use cache::prune::select_for_pruning;
+pub use cache::usage::{Share, Usage};
 pub use config::{RegistryConfig, TrustedSource};
-pub use connection::ConnectionError;
 pub use digest::{Digest, InvalidDigest};
+pub use download::client::NetworkConfig;
+pub use download::connection::ConnectionError;
 pub use error::{Error, Result};
-pub use export::ExportReport;
 pub use fetch::{Fetched, PlannedFetch};
 pub use hint::fetch_command;
 pub use host::{Host, Platform};
@@ -105,18 +90,16 @@ pub use index::{
     MAX_INDEX_SIZE, PROJECT, PlatformVersion, RUNTIME_MEMBER, SCHEMA, SIGNATURE_SUFFIX, TargetEntry,
     archive_trusted_comment, cli_archive_name, runtime_archive_name, trusted_comment,
 };
-pub use leftover::{Leftover, LeftoverKind, Reclaimed};
+pub use lockfile::pin::Pin;
 pub use lockfile::{LOCKFILE_NAME, Lockfile, LockfileError};
-pub use pin::Pin;
 pub use progress::Progress;
-pub use prune::select_for_pruning;
 pub use requirement::{InvalidRequirement, Requirement};
 pub use resolve::{CachedEntry, Registry};
+pub use source::catalog::{ListedRelease, VERSIONS_NAME};
+pub use source::token::{InvalidToken, Token};
 pub use source::{
     DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, GitHubRepository, Location, Source, SourceError,
 };
 pub use target::{Architecture, ObjectFormat, Target, UnknownTarget};
-pub use token::{InvalidToken, Token};
 pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, Standing, TrustError, TrustedKey, TrustedKeys};
-pub use usage::{Share, Usage};
 pub use version::Wanted;

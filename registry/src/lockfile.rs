@@ -3,6 +3,8 @@
 //! A version can be tagged again, and signed again, with other bytes. The lockfile notices: it pins what the signed index
 //! said when the project was built first. It is made for review, so the same pins always give the same bytes.
 
+pub(crate) mod pin;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File, TryLockError};
@@ -15,10 +17,10 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::cache::lock::{Mode, has_no_locks, try_lock};
 use crate::cache::{ignore_missing, is_missing};
 use crate::error::{Error, Result};
-use crate::lock::{Mode, has_no_locks, try_lock};
-use crate::pin::Pin;
+use crate::lockfile::pin::Pin;
 use crate::target::Target;
 
 /// File name of the lockfile, beside `encoderfile.yml`.

@@ -9,15 +9,15 @@ use semver::Version;
 use tokio::sync::Mutex;
 
 use crate::base_binary::BaseBinary;
+use crate::cache::lock::{Lock, Mode};
 use crate::cache::{Cache, EntryId};
 use crate::config::RegistryConfig;
 use crate::digest::Digest;
 use crate::download::Downloader;
 use crate::error::{Error, Result, with_reasons};
 use crate::index::BinaryFile;
-use crate::lock::{Lock, Mode};
 use crate::progress::Progress;
-use crate::release::Release;
+use crate::source::release::Release;
 use crate::target::Target;
 use crate::trust::{KeyId, SignedIndex, Standing, TrustError, TrustedKeys};
 

@@ -1,5 +1,10 @@
 //! Where releases come from. A source is never trusted: it only has to have the right bytes.
 
+pub(crate) mod catalog;
+pub(crate) mod github;
+pub(crate) mod release;
+pub(crate) mod token;
+
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
@@ -7,7 +12,7 @@ use semver::Version;
 use url::{Host, Url};
 
 use crate::index::INDEX_NAME;
-use crate::token::Token;
+use crate::source::token::Token;
 
 /// The repository of the project's own releases.
 pub const DEFAULT_REPOSITORY: &str = "encoderfile/encoderfile";

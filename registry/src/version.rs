@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use futures_util::stream::{self, StreamExt as _};
 use semver::Version;
 
-use crate::catalog::{self, ListedRelease};
 use crate::config::TrustedSource;
 use crate::error::{Error, Result, with_reasons};
 use crate::progress::Progress;
-use crate::release::Release;
 use crate::requirement::Requirement;
 use crate::resolve::Registry;
 use crate::source::Source;
+use crate::source::catalog::{self, ListedRelease};
+use crate::source::release::Release;
 use crate::target::Target;
 use crate::trust::TrustedKeys;
 

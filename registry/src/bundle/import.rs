@@ -10,12 +10,12 @@ use std::io::{self, Read};
 use semver::Version;
 
 use crate::bundle::{Member, Reader};
+use crate::cache::install;
+use crate::cache::lock::{Lock, Mode};
 use crate::cache::{EntryId, temporary_beside};
 use crate::error::{Error, Result, with_reasons};
 use crate::fetch::Fetched;
 use crate::index::{MAX_INDEX_SIZE, TargetEntry};
-use crate::install;
-use crate::lock::{Lock, Mode};
 use crate::progress::Progress;
 use crate::resolve::Registry;
 use crate::trust::{KeyId, SignedIndex};

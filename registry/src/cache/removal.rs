@@ -39,9 +39,9 @@ use std::path::Path;
 
 use semver::Version;
 
+use crate::cache::lock::{Lock, Mode, cannot_write, is_free};
 use crate::cache::{Cache, EntryId, RECEIPT_NAME, TEMPORARY_PREFIX, ignore_missing, is_missing};
 use crate::error::{Error, Result};
-use crate::lock::{Lock, Mode, cannot_write, is_free};
 use crate::progress::Progress;
 use crate::resolve::Registry;
 use crate::trust::KeyId;

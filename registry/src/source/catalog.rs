@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use semver::Version;
 use serde::Serialize;
 
-use crate::answer::Failure;
 use crate::download::Downloader;
+use crate::download::answer::Failure;
 use crate::error::{Error, Result};
-use crate::github;
 use crate::index::{INDEX_NAME, SIGNATURE_SUFFIX, runtime_archive_name};
 use crate::progress::Progress;
-use crate::release::check_exists;
+use crate::source::github;
+use crate::source::release::check_exists;
 use crate::source::{GitHubRepository, Location, Source, join};
 use crate::target::Target;
 

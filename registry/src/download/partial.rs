@@ -10,9 +10,9 @@ use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
 
 use crate::cache::ignore_missing;
+use crate::cache::lock::{Mode, has_no_locks, try_lock};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::lock::{Mode, has_no_locks, try_lock};
 use crate::progress::Progress;
 
 const BUFFER: usize = 256 << 10;

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use semver::Version;
 use url::Url;
 
-use crate::answer::Failure;
 use crate::config::TrustedSource;
+use crate::download::answer::Failure;
 use crate::download::{Downloader, Small};
 use crate::error::{Error, Result};
-use crate::github;
 use crate::index::{ArchiveFile, INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX, TargetEntry};
 use crate::progress::Progress;
+use crate::source::github;
 use crate::source::{Location, Source};
 use crate::target::Target;
 use crate::trust::{SignedIndex, TrustError};

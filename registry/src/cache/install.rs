@@ -24,10 +24,10 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::archive::{UnpackError, unpack};
+use crate::cache::lock::{Lock, Mode};
 use crate::cache::{Cache, EntryId, Receipt, ignore_missing, persist, replace, temporary_beside};
 use crate::error::{Error, Result};
 use crate::index::TargetEntry;
-use crate::lock::{Lock, Mode};
 use crate::progress::Progress;
 use crate::trust::SignedIndex;
 

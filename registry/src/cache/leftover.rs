@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use rustix::fs::OFlags;
 use semver::Version;
 
-use crate::cache::{Cache, EntryId, RECEIPT_NAME, TEMPORARY_PREFIX, is_missing, names};
-use crate::error::{Error, Result};
-use crate::lock::{Lock, Mode, cannot_write, has_no_locks, is_free, try_lock};
-use crate::partial::is_at;
-use crate::removal::{
+use crate::cache::lock::{Lock, Mode, cannot_write, has_no_locks, is_free, try_lock};
+use crate::cache::removal::{
     exists, explain_read_only, file_names, remove_empty_directories, remove_file, remove_unused_index,
 };
+use crate::cache::{Cache, EntryId, RECEIPT_NAME, TEMPORARY_PREFIX, is_missing, names};
+use crate::download::partial::is_at;
+use crate::error::{Error, Result};
 use crate::resolve::Registry;
 use crate::target::Target;
 use crate::trust::KeyId;
@@ -268,7 +268,7 @@ impl Registry {
     }
 }
 
-/// The lock of a partial download is the file itself: see [`Partial`](crate::partial::Partial).
+/// The lock of a partial download is the file itself: see [`Partial`](crate::download::partial::Partial).
 enum PartialLock {
     Ours(File),
     /// Or it cannot be told.

@@ -13,7 +13,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK};
 use reqwest::{Client, Response};
 use url::Url;
 
-use crate::answer::{Failure, network, refused};
+use crate::download::answer::{Failure, network, refused};
 use crate::error::Error;
 use crate::source::{GitHubRepository, is_loopback, join, redacted};
 

@@ -15,10 +15,10 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
-use crate::connection::ConnectionError;
+use crate::download::connection::ConnectionError;
 use crate::error::{Error, Result};
 use crate::source::Location;
-use crate::token::Token;
+use crate::source::token::Token;
 
 const BUFFER: usize = 256 << 10;
 
