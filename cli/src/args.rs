@@ -391,12 +391,9 @@ pub(crate) fn documented() -> clap::Command {
 /// The manual leaves out what is hidden from the short help, variables whose values are not shown, and aliases.
 fn in_full(argument: clap::Arg) -> clap::Arg {
     let Some(help) = argument.get_long_help().or(argument.get_help()) else { return argument };
-    let mut help = help.to_string();
-    if let Some(variable) = argument.get_env() {
-        help += &format!(" [env: {}]", variable.display());
-    }
-    for alias in argument.get_visible_aliases().unwrap_or_default() {
-        help += &format!(" [alias: --{alias}]");
-    }
-    argument.long_help(help).hide_short_help(false)
+    let mut notes = vec![help.to_string()];
+    notes.extend(argument.get_env().map(|variable| format!("[env: {}]", variable.display())));
+    let aliases = argument.get_visible_aliases().unwrap_or_default();
+    notes.extend(aliases.iter().map(|alias| format!("[alias: --{alias}]")));
+    argument.long_help(notes.join(" ")).hide_short_help(false)
 }

@@ -23,7 +23,7 @@ const EXIT_STATUS: [(&str, &str); 8] = [
     ("130", "Interrupted."),
 ];
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 4] = [
     ("encoderfile.yml", "What to build, if neither a model folder nor another build file is named."),
     (
         "encoderfile.lock",
@@ -34,7 +34,6 @@ const FILES: [(&str, &str); 5] = [
         "Sources, keys and time-outs. On macOS in ~/Library/Application Support/encoderfile.",
     ),
     ("~/.cache/encoderfile", "Base binaries. On macOS ~/Library/Caches/encoderfile."),
-    ("encoderfile-runtime", "The name of a base binary, in its archive and in the cache."),
 ];
 
 /// Prints a shell's completion script, with the target triples in it.

@@ -634,3 +634,17 @@ fn a_dry_run_in_json_does_not_say_that_something_was_removed() {
         assert!(shelf.cached("0.2.0", HOST).exists());
     }
 }
+
+#[test]
+fn a_key_id_in_lower_case_is_refused_with_the_spelling_that_counts() {
+    let shelf = Shelf::with(&[]);
+    let told = |id: &str, advice: &str| {
+        let said = shelf.run(&["base", "list", "--revoked-key", id]).failed(2, &["is not a key id", advice]);
+        assert_eq!(said.stderr.contains("did you mean"), !advice.is_empty(), "{}", said.stderr);
+    };
+    told("e7620f1842b4e81f", "did you mean `E7620F1842B4E81F`?");
+    told("e7620f1842b4e81", "");
+    told("+7620f1842b4e81f", "");
+    shelf.write("config.toml", "revoked-keys = ['e7620f1842b4e81f']\n");
+    shelf.run(&["base", "list", "--config", "config.toml"]).failed(2, &["did you mean `E7620F1842B4E81F`?"]);
+}
