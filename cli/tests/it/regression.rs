@@ -256,7 +256,7 @@ fn keys_that_cannot_be_used_stop_everything() {
     shelf.write("binary.pub", "\u{0}\u{1}\u{2}");
     shelf.run(&["base", "fetch", "--runtime-version", "0.2.0"]).ok();
     // Neither the cache nor the source is used with fewer keys than were named.
-    for keys in ["", "missing.pub", "empty.pub", "broken.pub", "binary.pub", "."] {
+    for keys in ["missing.pub", "empty.pub", "broken.pub", "binary.pub", "."] {
         for arguments in [
             &["base", "path", "--runtime-version", "0.2.0"][..],
             &["base", "verify"],
@@ -269,16 +269,19 @@ fn keys_that_cannot_be_used_stop_everything() {
             assert!(said.code == 2 && said.stderr.contains("key"), "`{keys}`, {arguments:?}: {said:?}");
         }
     }
-    // No key at all is no leave to go without.
-    for arguments in [
-        &["base", "path", "--runtime-version", "0.2.0"][..],
-        &["base", "fetch", "--runtime-version", "0.2.0"],
-    ] {
-        let mut command = shelf.sandbox.bare_command();
-        command.env("ENCODERFILE_BASE_BINARY_BASE_URL", server.url());
-        let said = Said::from(command.args(arguments).output().unwrap());
-        assert!(matches!(said.code, 3 | 4) && said.stderr.contains("trusted"), "{arguments:?}: {said:?}");
-        assert_eq!(said.stdout, "");
+    // No key at all, or a variable without a value, is no leave to go without.
+    for keys in [None, Some("")] {
+        for arguments in [
+            &["base", "path", "--runtime-version", "0.2.0"][..],
+            &["base", "fetch", "--runtime-version", "0.2.0"],
+        ] {
+            let mut command = shelf.sandbox.bare_command();
+            command.env("ENCODERFILE_BASE_BINARY_BASE_URL", server.url());
+            command.envs(keys.map(|keys| ("ENCODERFILE_TRUSTED_KEYS", keys)));
+            let said = Said::from(command.args(arguments).output().unwrap());
+            assert!(matches!(said.code, 3 | 4) && said.stderr.contains("trusted"), "{arguments:?}: {said:?}");
+            assert_eq!(said.stdout, "");
+        }
     }
     assert_eq!(server.requests("").len(), 0);
 }
