@@ -265,8 +265,9 @@ impl Registry {
         progress: &dyn Progress,
     ) -> Result<bool> {
         let timeout = self.config.lock_timeout;
-        // As long as this is held, the receipt stays, and with it the index.
-        let _lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Shared, timeout, progress).await?;
+        // As long as this is held, the receipt stays, and with it the index. The wait for whoever installed it was told of
+        // already, and is almost over.
+        let _lock = Lock::acquire(&self.cache.entry_lock(id), Mode::Shared, timeout, &()).await?;
         if !self.cache.is_installed(id, entry)? {
             return Ok(false);
         }
