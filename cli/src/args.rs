@@ -11,7 +11,7 @@ use encoderfile_format::ModelType;
 
 pub(crate) use base::{
     Base, BaseDir, BaseExport, BaseFetch, BaseImport, BaseList, BasePath, BasePrune, BaseRemove, BaseSize,
-    BaseVerify, Release, Selection,
+    BaseVerify, Release, Selection, Wish,
 };
 
 const EXAMPLES: &str = "\

@@ -9,7 +9,7 @@ mod table;
 mod usage;
 mod verify;
 
-use encoderfile_registry::{CachedEntry, Digest, EntryId, KeyId, Requirement, Target};
+use encoderfile_registry::{BaseBinary, CachedEntry, Digest, EntryId, KeyId, Requirement, Target};
 use semver::Version;
 use serde::Serialize;
 
@@ -23,12 +23,12 @@ pub(crate) fn run(command: &args::Base, global: &args::Global, terminal: Termina
     let with = |release| Bases::with_release(global, Some(release), terminal);
     match command {
         args::Base::List(arguments) => list::run(arguments, &bases()?),
-        args::Base::Fetch(arguments) => fetch::run(arguments, &with(&arguments.release)?),
+        args::Base::Fetch(arguments) => fetch::run(arguments, &with(&arguments.wish.release)?),
         args::Base::Path(arguments) => path::run(arguments, &with(&arguments.release)?),
         args::Base::Verify(arguments) => verify::run(arguments, &bases()?),
         args::Base::Remove(arguments) => removal::remove(arguments, &bases()?),
         args::Base::Prune(arguments) => removal::prune(arguments, &bases()?),
-        args::Base::Export(arguments) => bundle::export(arguments, &with(&arguments.release)?),
+        args::Base::Export(arguments) => bundle::export(arguments, &with(&arguments.wish.release)?),
         args::Base::Import(arguments) => bundle::import(arguments, &bases()?),
         args::Base::Dir(arguments) => usage::dir(arguments, &bases()?),
         args::Base::Size(arguments) => usage::size(arguments, &bases()?),
@@ -47,12 +47,14 @@ struct Identity {
 }
 
 impl Identity {
-    fn new(id: &EntryId, length: u64, sha256: Digest) -> Self {
-        Self { target: id.target, version: id.version.clone(), key_id: id.key_id, sha256, length }
+    fn of(base: &BaseBinary) -> Self {
+        let (target, version) = (base.target, base.version.clone());
+        Self { target, version, key_id: base.key_id, sha256: base.sha256, length: base.size }
     }
 
     fn of_entry(entry: &CachedEntry) -> Self {
-        Self::new(&entry.id, entry.binary.size, entry.binary.sha256)
+        let EntryId { target, version, key_id } = entry.id.clone();
+        Self { target, version, key_id, sha256: entry.binary.sha256, length: entry.binary.size }
     }
 }
 
@@ -65,8 +67,9 @@ fn name(id: &EntryId) -> String {
 fn selected(selection: &args::Selection, bases: &Bases) -> Result<Vec<CachedEntry>, Error> {
     let targets = parse_targets(&selection.targets)?;
     let mut entries = bases.registry.list_cached().map_err(|error| bases.error(error))?;
-    entries.retain(|entry| is_selected(selection, &targets, &entry.id));
-    if selection.runtime_version == Some(Requirement::Latest) {
+    let requirement = selection.runtime_version.as_ref();
+    entries.retain(|entry| is_selected(requirement, &targets, &entry.id.version, entry.id.target));
+    if requirement == Some(&Requirement::Latest) {
         let versions = entries.iter().map(|entry| entry.id.version.clone());
         let newest = Requirement::Latest.newest(versions, false);
         entries.retain(|entry| newest.as_ref() == Some(&entry.id.version));
@@ -75,10 +78,13 @@ fn selected(selection: &args::Selection, bases: &Bases) -> Result<Vec<CachedEntr
     Ok(entries)
 }
 
-/// Whether a base binary is one of those that are meant; `targets` are those of the selection.
-fn is_selected(selection: &args::Selection, targets: &[Target], id: &EntryId) -> bool {
-    let is_of_target = targets.is_empty() || targets.contains(&id.target);
-    // What is cached was asked for once, pre-release or not.
-    let requirement = selection.runtime_version.as_ref();
-    is_of_target && requirement.is_none_or(|requirement| requirement.allows(&id.version, true))
+/// Whether a base binary is one of those that are meant. What is here was asked for once, pre-release or not.
+fn is_selected(
+    requirement: Option<&Requirement>,
+    targets: &[Target],
+    version: &Version,
+    target: Target,
+) -> bool {
+    let is_of_target = targets.is_empty() || targets.contains(&target);
+    is_of_target && requirement.is_none_or(|requirement| requirement.allows(version, true))
 }

@@ -1,15 +1,11 @@
 //! The registry of base binaries, as flags, environment and configuration file make it.
 
-use std::env;
 use std::future::Future;
 use std::path::{self, PathBuf};
 use std::time::Duration;
 
 use directories::ProjectDirs;
-use encoderfile_registry::{
-    BaseBinary, Digest, GitHubConfig, Host, Pin, Registry, RegistryConfig, Source, Target, Token,
-    TrustedKeys, TrustedSource, Wanted,
-};
+use encoderfile_registry::{BaseBinary, Digest, Host, Pin, Registry, RegistryConfig, Source, Target, Wanted};
 use semver::Version;
 use tokio::runtime::Runtime;
 
@@ -17,10 +13,9 @@ use crate::args;
 use crate::config_file::ConfigFile;
 use crate::error::Error;
 use crate::interrupt;
-use crate::progress::Lines;
+use crate::progress::{Lines, Voice};
+use crate::sources::{SOURCE_VARIABLE, sources, variable};
 use crate::terminal::Terminal;
-
-const SOURCE_VARIABLE: &str = "ENCODERFILE_BASE_BINARY_BASE_URL";
 
 /// The registry of base binaries, with what a command needs to wait for it.
 pub(crate) struct Bases {
@@ -105,7 +100,7 @@ impl Bases {
 
     /// What is told while something is waited for that has no line of its own.
     pub(crate) fn voice(&self) -> Voice {
-        Voice { terminal: self.terminal }
+        Voice::new(self.terminal)
     }
 
     /// The version that is meant, which is told where it was not named.
@@ -138,7 +133,8 @@ impl Bases {
         pin: Option<&Pin>,
     ) -> Result<BaseBinary, Error> {
         let lines = Lines::new(self.terminal);
-        // The only error is that no base binary is for this machine: no floor to check, and others can be built for.
+        // `UnknownTarget` is the only error: no target is this machine's. Whatever is built is then for another machine, whose
+        // floor is not ours to check, so nothing is left unchecked without it.
         let host = Host::detect().ok();
         let line = lines.line(target);
         let base = self.wait_for(&lines, async {
@@ -154,30 +150,6 @@ impl Bases {
     pub(crate) fn quarantine(&self, base: BaseBinary, found: Digest) -> Error {
         self.terminal.detail("Quarantine", base.path.display());
         self.error(base.quarantine(found))
-    }
-}
-
-/// Tells warnings and waits.
-pub(crate) struct Voice {
-    terminal: Terminal,
-}
-
-impl encoderfile_registry::Progress for Voice {
-    fn waiting(&self, holder: Option<u32>) {
-        let holder = holder.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
-        self.terminal.status("Waiting", format_args!("for {holder}"));
-    }
-
-    fn retrying(&self, error: &encoderfile_registry::Error, delay: Duration) {
-        self.terminal.warning(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f64()));
-    }
-
-    fn warning(&self, message: &str) {
-        self.terminal.warning(message);
-    }
-
-    fn detail(&self, message: &str) {
-        self.terminal.detail("Detail", message);
     }
 }
 
@@ -228,103 +200,6 @@ fn cache_dir(global: &args::Global, file: &ConfigFile) -> Result<PathBuf, Error>
     };
     // Neither JSON nor a message could name it, and a script would be given another path.
     if path.to_str().is_some() { Ok(path) } else { Err(Error::CacheFolderName { path }) }
-}
-
-/// Where releases come from: the source that was named, or those of the configuration file, or the project's own.
-fn sources(global: &args::Global, file: &ConfigFile) -> Result<Vec<TrustedSource>, Error> {
-    let registry = encoderfile_registry::Error::from;
-    let mut usual = TrustedKeys::compiled_in().map_err(registry)?;
-    for key_id in &global.revoked_keys {
-        usual.revoke(key_id.parse().map_err(Error::RevokedKey)?);
-    }
-    for key_id in &file.revoked_keys {
-        usual.revoke(*key_id);
-    }
-    // Whatever the project or the user has revoked counts at no source.
-    let mut given = usual.revocations();
-    add_keys(&mut given, &global.trusted_keys)?;
-    add_keys(&mut usual, &file.trusted_keys)?;
-    usual.extend(&given);
-
-    let environment = Environment::read()?;
-    let mut configured = Vec::with_capacity(file.sources.len());
-    for table in &file.sources {
-        let source = environment.source_of(table)?;
-        let mut trusted_keys = usual.clone();
-        if !table.trusted_keys.is_empty() {
-            trusted_keys = given.clone();
-            add_keys(&mut trusted_keys, &table.trusted_keys)?;
-        }
-        configured.push(TrustedSource { source, trusted_keys });
-    }
-    if let Some(text) = &global.source {
-        let source = Source::parse(text, global.allow_http).map_err(registry_error)?;
-        // The same place has the same keys, however it was named.
-        let known = configured.into_iter().find(|known| known.source == source);
-        return Ok(vec![known.unwrap_or(TrustedSource { source, trusted_keys: usual })]);
-    }
-    if configured.is_empty() {
-        let source = Source::github(&environment.github).map_err(registry_error)?;
-        return Ok(vec![TrustedSource { source, trusted_keys: usual }]);
-    }
-    Ok(configured)
-}
-
-fn registry_error(error: encoderfile_registry::SourceError) -> Error {
-    encoderfile_registry::Error::from(error).into()
-}
-
-fn add_keys(keys: &mut TrustedKeys, files_or_keys: &[String]) -> Result<(), Error> {
-    for key in files_or_keys {
-        keys.add(key).map_err(encoderfile_registry::Error::from)?;
-    }
-    Ok(())
-}
-
-/// What the environment says of GitHub.
-struct Environment {
-    github: GitHubConfig,
-}
-
-impl Environment {
-    fn read() -> Result<Self, Error> {
-        // The order of GitHub's own command line.
-        let token = ["GH_TOKEN", "GITHUB_TOKEN"].into_iter().find_map(|name| Some((name, variable(name)?)));
-        let token = token.map(|(name, text)| parse_token(name, &text));
-        let github = GitHubConfig {
-            server_url: variable("GITHUB_SERVER_URL"),
-            api_url: variable("GITHUB_API_URL"),
-            repository: variable("ENCODERFILE_GITHUB_REPO"),
-            token: token.transpose()?,
-        };
-        Ok(Self { github })
-    }
-
-    /// A source of the configuration file. The environment's token belongs to the environment's server: it is for a source
-    /// at that server alone.
-    fn source_of(&self, table: &crate::config_file::SourceTable) -> Result<Source, Error> {
-        if let Some(name) = &table.token_variable
-            && let Some(text) = variable(name)
-        {
-            return table.source(Some(&parse_token(name, &text)?)).map_err(registry_error);
-        }
-        let plain = table.source(None).map_err(registry_error)?;
-        let Source::GitHub(configured) = &plain else { return Ok(plain) };
-        let Ok(Source::GitHub(own)) = Source::github(&self.github) else { return Ok(plain) };
-        if !configured.is_at_same_server(&own) {
-            return Ok(plain);
-        }
-        table.source(self.github.token.as_ref()).map_err(registry_error)
-    }
-}
-
-fn parse_token(name: &str, text: &str) -> Result<Token, Error> {
-    Token::new(text).map_err(|_| Error::Token { variable: name.to_owned() })
-}
-
-/// An environment variable that is set to something.
-fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// The release that belongs to this program.

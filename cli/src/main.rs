@@ -16,6 +16,7 @@ mod model_folder;
 mod pins;
 mod progress;
 mod sentence_transformers;
+mod sources;
 mod suggestion;
 mod terminal;
 mod tokenizer;

@@ -79,8 +79,7 @@ impl Drop for Line<'_> {
 
 impl Progress for Line<'_> {
     fn waiting(&self, holder: Option<u32>) {
-        let holder = holder.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"));
-        let target = self.target;
+        let (holder, target) = (name(holder), self.target);
         self.say(|terminal| {
             terminal.status("Waiting", format_args!("for {holder}, which is busy with {target}"));
         });
@@ -120,8 +119,44 @@ impl Progress for Line<'_> {
     }
 
     fn retrying(&self, error: &Error, delay: Duration) {
-        self.say(|terminal| {
-            terminal.warning(format_args!("{error}; trying again in {:.1} s", delay.as_secs_f64()));
-        });
+        self.say(|terminal| terminal.warning(again(error, delay)));
     }
+}
+
+/// Tells what there is to tell where nothing is downloaded that would have a line.
+pub(crate) struct Voice {
+    terminal: Terminal,
+}
+
+impl Voice {
+    pub(crate) fn new(terminal: Terminal) -> Self {
+        Self { terminal }
+    }
+}
+
+impl Progress for Voice {
+    fn waiting(&self, holder: Option<u32>) {
+        self.terminal.status("Waiting", format_args!("for {}", name(holder)));
+    }
+
+    fn retrying(&self, error: &Error, delay: Duration) {
+        self.terminal.warning(again(error, delay));
+    }
+
+    fn warning(&self, message: &str) {
+        self.terminal.warning(message);
+    }
+
+    fn detail(&self, message: &str) {
+        self.terminal.detail("Detail", message);
+    }
+}
+
+/// Whoever holds a lock.
+fn name(holder: Option<u32>) -> String {
+    holder.map_or_else(|| "another process".to_owned(), |id| format!("process {id}"))
+}
+
+fn again(error: &Error, delay: Duration) -> String {
+    format!("{error}; trying again in {:.1} s", delay.as_secs_f64())
 }

@@ -19,6 +19,7 @@ use crate::progress::Progress;
 use crate::resolve::{Registry, run_blocking};
 use crate::source::release::Release;
 use crate::target::Target;
+use crate::trust::KeyId;
 
 /// How often a base binary is installed that somebody else takes away before it can be held.
 const MAX_ATTEMPTS: usize = 16;
@@ -67,6 +68,24 @@ struct Order<'a> {
     force: bool,
 }
 
+impl Order<'_> {
+    /// Whether what `key_id` signed is what is wanted, and starts where it must. Known before anything is downloaded.
+    fn check(&self, key_id: KeyId, entry: &TargetEntry) -> Result<()> {
+        if let Some(pin) = self.pin {
+            pin.check(key_id, entry)?;
+        }
+        match self.host {
+            Some(host) if host.target == self.target && !host.admits(entry.floor) => Err(Error::HostTooOld {
+                target: self.target,
+                version: self.version.clone(),
+                floor: entry.floor,
+                found: host.platform,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Registry {
     /// The base binary, from the cache or, if it is not there, from the source. For `host`, a base binary that would not
     /// start there is refused before it is downloaded. Bytes in the cache are not verified again: see [`BaseBinary`].
@@ -77,17 +96,7 @@ impl Registry {
         host: Option<&Host>,
         progress: &dyn Progress,
     ) -> Result<BaseBinary> {
-        match self.locate(target, version, progress).await {
-            Ok(base) => {
-                check_floor(host, target, version, &base.entry)?;
-                Ok(base)
-            }
-            Err(Error::NotCached { .. }) if !self.config.offline => {
-                let order = Order { target, version, pin: None, host, force: false };
-                Ok(self.install(order, progress).await?.base)
-            }
-            Err(error) => Err(error),
-        }
+        self.ensure_ordered(Order { target, version, pin: None, host, force: false }, progress).await
     }
 
     /// As [`ensure`](Self::ensure), but this base binary and no other, to the byte. [`Error::PinMismatch`] where the
@@ -98,15 +107,19 @@ impl Registry {
         host: Option<&Host>,
         progress: &dyn Progress,
     ) -> Result<BaseBinary> {
-        let (target, version) = (pin.target, &pin.version);
-        match self.locate_signed_by(|key_id| key_id == pin.key_id, target, version, progress).await {
+        let order = Order { target: pin.target, version: &pin.version, pin: Some(pin), host, force: false };
+        self.ensure_ordered(order, progress).await
+    }
+
+    async fn ensure_ordered(&self, order: Order<'_>, progress: &dyn Progress) -> Result<BaseBinary> {
+        let Order { target, version, pin, .. } = order;
+        let may_have_signed = |key_id| pin.is_none_or(|pin| pin.key_id == key_id);
+        match self.locate_signed_by(may_have_signed, target, version, progress).await {
             Ok(base) => {
-                pin.check(base.key_id, &base.entry)?;
-                check_floor(host, target, version, &base.entry)?;
+                order.check(base.key_id, &base.entry)?;
                 Ok(base)
             }
             Err(Error::NotCached { .. }) if !self.config.offline => {
-                let order = Order { target, version, pin: Some(pin), host, force: false };
                 Ok(self.install(order, progress).await?.base)
             }
             Err(error) => Err(error),
@@ -221,17 +234,14 @@ impl Registry {
     }
 
     async fn install(&self, order: Order<'_>, progress: &dyn Progress) -> Result<Fetched> {
-        let Order { target, version, pin, host, force } = order;
+        let Order { target, version, force, .. } = order;
         if self.config.offline {
             return Err(Error::Offline { target, version: version.clone() });
         }
         let release = self.find_release(version, progress).await?;
         let signed = &release.signed;
         let entry = release.entry(target)?;
-        if let Some(pin) = pin {
-            pin.check(signed.key_id, entry)?;
-        }
-        check_floor(host, target, version, entry)?;
+        order.check(signed.key_id, entry)?;
         let id = EntryId { key_id: signed.key_id, version: version.clone(), target };
         let (mut was_cached, mut force) = (true, force);
         for _ in 0..MAX_ATTEMPTS {
@@ -339,17 +349,5 @@ impl Registry {
         install::commit(&self.cache, id, entry, release.source().to_string(), binary)?;
         partial.remove()?;
         Ok(false)
-    }
-}
-
-fn check_floor(host: Option<&Host>, target: Target, version: &Version, entry: &TargetEntry) -> Result<()> {
-    match host {
-        Some(host) if host.target == target && !host.admits(entry.floor) => Err(Error::HostTooOld {
-            target,
-            version: version.clone(),
-            floor: entry.floor,
-            found: host.platform,
-        }),
-        _ => Ok(()),
     }
 }

@@ -56,6 +56,21 @@ impl Release {
     }
 }
 
+/// Base binaries of a release.
+#[derive(Debug, Args)]
+pub(crate) struct Wish {
+    /// Target triple (repeatable) [default: this machine's]
+    #[arg(long = "target", id = "targets", value_name = "TRIPLE", conflicts_with = "all")]
+    pub(crate) targets: Vec<String>,
+
+    /// All targets of the release
+    #[arg(long)]
+    pub(crate) all: bool,
+
+    #[command(flatten)]
+    pub(crate) release: Release,
+}
+
 /// Some of what is cached.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {
@@ -105,14 +120,8 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = FETCH_HELP)]
 pub(crate) struct BaseFetch {
-    /// Target triple (repeatable) [default: this machine's]
-    #[arg(long = "target", id = "targets", value_name = "TRIPLE", conflicts_with = "all")]
-    pub(crate) targets: Vec<String>,
-    /// All targets of the release
-    #[arg(long)]
-    pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) release: Release,
+    pub(crate) wish: Wish,
     /// Download again what is cached
     #[arg(long)]
     pub(crate) force: bool,
@@ -222,14 +231,8 @@ verified on arrival like a download.";
 #[derive(Debug, Args)]
 #[command(after_help = EXPORT_HELP)]
 pub(crate) struct BaseExport {
-    /// Target triple (repeatable) [default: this machine's]
-    #[arg(long = "target", id = "targets", value_name = "TRIPLE", conflicts_with = "all")]
-    pub(crate) targets: Vec<String>,
-    /// All targets of the release
-    #[arg(long)]
-    pub(crate) all: bool,
     #[command(flatten)]
-    pub(crate) release: Release,
+    pub(crate) wish: Wish,
     /// The file to write; `-` is standard output
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: PathBuf,

@@ -36,8 +36,8 @@ pub(super) fn export(arguments: &args::BaseExport, bases: &Bases) -> Result<(), 
     if !to_standard_output && !arguments.force && arguments.output.exists() {
         return Err(Error::OutputExists { path: arguments.output.clone() });
     }
-    let version = bases.resolve_for_build(&arguments.release.wanted(), &[])?;
-    let targets = fetch::targets(arguments.all, &arguments.targets, &version, bases)?;
+    let version = bases.resolve_for_build(&arguments.wish.release.wanted(), &[])?;
+    let targets = fetch::targets(&arguments.wish, &version, bases)?;
     let (base_binaries, failure) = fetch::all(&targets, &version, false, None, bases)?;
     failure.map_or(Ok(()), Err)?;
     let locate = |&target| bases.wait(bases.registry.locate(target, &version, &bases.voice()));

@@ -25,10 +25,7 @@ pub(super) struct FetchedReport {
 
 impl FetchedReport {
     pub(super) fn new(Fetched { base, was_cached }: &Fetched) -> Self {
-        let (target, version) = (base.target, base.version.clone());
-        let identity =
-            Identity { target, version, key_id: base.key_id, sha256: base.sha256, length: base.size };
-        Self { identity, path: base.path.clone(), was_cached: *was_cached }
+        Self { identity: Identity::of(base), path: base.path.clone(), was_cached: *was_cached }
     }
 }
 
@@ -48,13 +45,14 @@ struct PlannedReport {
 }
 
 pub(super) fn run(arguments: &args::BaseFetch, bases: &Bases) -> Result<(), Error> {
-    let version = bases.resolve(&arguments.release.wanted())?;
-    let targets = targets(arguments.all, &arguments.targets, &version, bases)?;
+    let wish = &arguments.wish;
+    let version = bases.resolve(&wish.release.wanted())?;
+    let targets = targets(wish, &version, bases)?;
     if arguments.dry_run {
         return plan(arguments, &targets, &version, bases);
     }
     // Without a target, it is for this machine, and what would not start here is no use.
-    let is_for_host = arguments.targets.is_empty() && !arguments.all;
+    let is_for_host = wish.targets.is_empty() && !wish.all;
     let host = is_for_host.then(Host::detect).transpose()?;
     let (fetched, failure) = all(&targets, &version, arguments.force, host.as_ref(), bases)?;
     if arguments.json {
@@ -64,14 +62,9 @@ pub(super) fn run(arguments: &args::BaseFetch, bases: &Bases) -> Result<(), Erro
 }
 
 /// The targets that were named, or all of the release.
-pub(super) fn targets(
-    all: bool,
-    names: &[String],
-    version: &Version,
-    bases: &Bases,
-) -> Result<Vec<Target>, Error> {
-    if !all {
-        return targets_or_host(names);
+pub(super) fn targets(wish: &args::Wish, version: &Version, bases: &Bases) -> Result<Vec<Target>, Error> {
+    if !wish.all {
+        return targets_or_host(&wish.targets);
     }
     let index = bases.wait(bases.registry.index(version, &bases.voice()))?.index;
     Ok(index.targets.into_keys().collect())

@@ -70,17 +70,13 @@ impl Listed {
 
 pub(super) fn run(arguments: &args::BaseList, bases: &Bases) -> Result<(), Error> {
     let targets = parse_targets(&arguments.selection.targets)?;
-    let mut listed = if arguments.remote {
-        remote(arguments, bases)?
-    } else {
-        let mut listed = cached(arguments, bases)?;
-        if !arguments.cached {
-            add_known(&mut listed, arguments, bases)?;
-        }
-        listed
-    };
-    listed.retain(|entry| targets.is_empty() || targets.contains(&entry.target));
-    if arguments.selection.runtime_version == Some(Requirement::Latest) {
+    let mut listed = if arguments.remote { remote(arguments, bases)? } else { cached(bases)? };
+    if !arguments.remote && !arguments.cached {
+        add_known(&mut listed, bases)?;
+    }
+    let requirement = arguments.selection.runtime_version.as_ref();
+    listed.retain(|entry| super::is_selected(requirement, &targets, &entry.version, entry.target));
+    if requirement == Some(&Requirement::Latest) {
         let versions = listed.iter().map(|entry| entry.version.clone());
         let newest = Requirement::Latest.newest(versions, arguments.pre);
         listed.retain(|entry| newest.as_ref() == Some(&entry.version));
@@ -101,8 +97,8 @@ pub(super) fn run(arguments: &args::BaseList, bases: &Bases) -> Result<(), Error
     terminal::result(if arguments.remote { remote_table(&listed) } else { cached_table(&listed) })
 }
 
-fn cached(arguments: &args::BaseList, bases: &Bases) -> Result<Vec<Listed>, Error> {
-    let entries = super::selected(&arguments.selection, bases)?;
+fn cached(bases: &Bases) -> Result<Vec<Listed>, Error> {
+    let entries = bases.registry.list_cached().map_err(|error| bases.error(error))?;
     let listed = entries.into_iter().map(|entry| Listed {
         cached: true,
         key_id: Some(entry.id.key_id),
@@ -122,15 +118,11 @@ fn cached(arguments: &args::BaseList, bases: &Bases) -> Result<Vec<Listed>, Erro
         key_standing: Some(bases.registry.standing(id.key_id)),
         ..Listed::uncached(id.target, id.version)
     }));
-    listed.retain(|entry| {
-        let wanted = arguments.selection.runtime_version.as_ref();
-        wanted.is_none_or(|wanted| wanted.allows(&entry.version, true))
-    });
     Ok(listed)
 }
 
 /// What could be fetched: the rest of the releases that something is cached of, and this program's own.
-fn add_known(listed: &mut Vec<Listed>, arguments: &args::BaseList, bases: &Bases) -> Result<(), Error> {
+fn add_known(listed: &mut Vec<Listed>, bases: &Bases) -> Result<(), Error> {
     let known = bases.wait(bases.registry.known_releases(&bases.voice()))?;
     let known = known.into_iter().flat_map(|signed| {
         let (version, key_id) = (signed.index.version, signed.key_id);
@@ -143,9 +135,7 @@ fn add_known(listed: &mut Vec<Listed>, arguments: &args::BaseList, bases: &Bases
     });
     let own = Target::ALL.into_iter().map(|target| Listed::uncached(target, default_version()));
     for candidate in known.chain(own) {
-        let wanted = arguments.selection.runtime_version.as_ref();
-        let is_wanted = wanted.is_none_or(|wanted| wanted.allows(&candidate.version, true));
-        if is_wanted && !listed.iter().any(|entry| entry.is(candidate.target, &candidate.version)) {
+        if !listed.iter().any(|entry| entry.is(candidate.target, &candidate.version)) {
             listed.push(candidate);
         }
     }
@@ -153,10 +143,8 @@ fn add_known(listed: &mut Vec<Listed>, arguments: &args::BaseList, bases: &Bases
 }
 
 fn remote(arguments: &args::BaseList, bases: &Bases) -> Result<Vec<Listed>, Error> {
-    let cached: BTreeSet<_> = super::selected(&arguments.selection, bases)?
-        .into_iter()
-        .map(|entry| (entry.id.target, entry.id.version))
-        .collect();
+    let cached = bases.registry.list_cached().map_err(|error| bases.error(error))?;
+    let cached: BTreeSet<_> = cached.into_iter().map(|entry| (entry.id.target, entry.id.version)).collect();
     let requirement = arguments.selection.runtime_version.clone();
     let all = requirement.is_none();
     let wanted =

@@ -31,7 +31,5 @@ pub(super) fn run(arguments: &args::BasePath, bases: &Bases) -> Result<(), Error
     if !arguments.json {
         return terminal::result(base.path.display());
     }
-    let (version, key_id) = (base.version.clone(), base.key_id);
-    let identity = Identity { target, version, key_id, sha256: base.sha256, length: base.size };
-    terminal::json(&Report { identity, path: base.path.clone() })
+    terminal::json(&Report { identity: Identity::of(&base), path: base.path.clone() })
 }

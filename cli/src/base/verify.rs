@@ -36,10 +36,11 @@ impl Report {
 pub(super) fn run(arguments: &args::BaseVerify, bases: &Bases) -> Result<(), Error> {
     let targets = parse_targets(&arguments.selection.targets)?;
     let entries = super::selected(&arguments.selection, bases)?;
+    let requirement = arguments.selection.runtime_version.as_ref();
     // What was found damaged before is damaged until somebody mends it.
     let quarantined = bases.registry.list_quarantined().map_err(|error| bases.error(error))?;
     let quarantined =
-        quarantined.into_iter().filter(|(id, _)| is_selected(&arguments.selection, &targets, id));
+        quarantined.into_iter().filter(|(id, _)| is_selected(requirement, &targets, &id.version, id.target));
     let mut reports = Vec::with_capacity(entries.len());
     let mut failures = Vec::new();
     for entry in &entries {
