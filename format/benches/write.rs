@@ -11,7 +11,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use encoderfile_format::{ArtifactKind, Base, Content, Encoderfile, ModelType, Payload, Tool, write};
+use encoderfile_format::{
+    ArtifactKind, Base, Content, Description, Encoderfile, ModelType, Part, Payload, Tool, write,
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Cargo adds `--bench`.
@@ -88,16 +90,13 @@ fn run_writer(base_path: &Path, weights: &Path, output: &Path) -> Result<(), Box
         expected: None,
     };
     let payload = Payload {
-        model_type: ModelType::Embedding,
-        name: "bench".to_owned(),
-        version: "1".to_owned(),
+        description: Description::new(ModelType::Embedding, "bench", "1"),
         writer: Tool { name: "bench".to_owned(), version: "1".to_owned() },
-        sentence_pooling: None,
-        sources: Vec::new(),
-        artifacts: vec![(
-            ArtifactKind::Weights,
-            Content::File { path: weights.to_owned(), file: File::open(weights)? },
-        )],
+        parts: vec![Part {
+            kind: ArtifactKind::Weights,
+            name: Some("model.onnx".to_owned()),
+            content: Content::File { path: weights.to_owned(), file: File::open(weights)? },
+        }],
     };
     write(&base, &payload, output)?.persist()?;
     Ok(())

@@ -18,14 +18,25 @@ pub enum ArtifactKind {
     Tokenizer,
     /// Image pre-processing.
     ImagePreprocessor,
+    /// Tensors that the ONNX model keeps in a file of their own, byte for byte. There may be several.
+    ExternalData,
+    /// A configuration file of the model folder, byte for byte. There may be several.
+    Source,
     /// An artifact that this version does not know.
     Other(u32),
 }
 
 impl ArtifactKind {
     /// All that this version knows, by field number.
-    pub const KNOWN: [Self; 5] =
-        [Self::Weights, Self::Transform, Self::ModelConfig, Self::Tokenizer, Self::ImagePreprocessor];
+    pub const KNOWN: [Self; 7] = [
+        Self::Weights,
+        Self::Transform,
+        Self::ModelConfig,
+        Self::Tokenizer,
+        Self::ImagePreprocessor,
+        Self::ExternalData,
+        Self::Source,
+    ];
 
     /// The field number in `EncoderfileManifest`.
     pub const fn number(self) -> u32 {
@@ -35,8 +46,20 @@ impl ArtifactKind {
             Self::ModelConfig => 120,
             Self::Tokenizer => 130,
             Self::ImagePreprocessor => 140,
+            Self::ExternalData => 150,
+            Self::Source => 160,
             Self::Other(number) => number,
         }
+    }
+
+    /// Whether a file may have several, told apart by their names.
+    pub const fn is_repeated(self) -> bool {
+        matches!(self, Self::ExternalData | Self::Source)
+    }
+
+    /// Whether it may be as large as a model, and is mapped in place.
+    pub const fn is_mapped(self) -> bool {
+        matches!(self, Self::Weights | Self::ExternalData)
     }
 }
 
@@ -48,6 +71,8 @@ impl fmt::Display for ArtifactKind {
             Self::ModelConfig => "model_config",
             Self::Tokenizer => "tokenizer",
             Self::ImagePreprocessor => "image_preprocessor",
+            Self::ExternalData => "external_data",
+            Self::Source => "source",
             Self::Other(number) => return f.pad(&format!("artifact_{number}")),
         })
     }
@@ -58,6 +83,8 @@ impl fmt::Display for ArtifactKind {
 pub struct Artifact {
     /// What it is.
     pub kind: ArtifactKind,
+    /// Where it is an input file byte for byte: that file's path within the model folder, with slashes.
+    pub name: Option<String>,
     /// First byte, from the start of the file.
     pub offset: u64,
     /// Length in bytes.
@@ -67,8 +94,22 @@ pub struct Artifact {
 }
 
 impl Artifact {
+    /// What people call it: its kind, and its name where there may be several of that kind.
+    pub fn label(&self) -> String {
+        label(self.kind, self.name.as_deref())
+    }
+
     /// One past the last byte.
     pub const fn end(&self) -> u64 {
         self.offset + self.length
+    }
+}
+
+/// See [`Artifact::label`].
+pub(crate) fn label(kind: ArtifactKind, name: Option<&str>) -> String {
+    match name.filter(|_| kind.is_repeated()) {
+        // The name is whatever the file says.
+        Some(name) => format!("{kind} `{}`", name.escape_debug()),
+        None => kind.to_string(),
     }
 }

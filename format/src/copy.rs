@@ -1,21 +1,30 @@
-//! Copies and hashes byte ranges in constant memory.
+//! Appends byte ranges to a new file while other threads hash what has arrived and bring it to the disk.
+//!
+//! The kernel copies where it can (`copy_file_range`, which shares blocks on file systems that can), and every byte of an
+//! input is read once. The digests are those of what stands in the new file, even when somebody changes an input meanwhile.
 
+use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _};
-use std::ops::Range;
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::mpsc;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 
 use sha2::Digest as _;
 
 use crate::Digest;
 
-/// Bytes that are copied before the next part may be hashed, and the size of the hasher's buffer.
-const CHUNK: usize = 1 << 20;
+/// Bytes that are copied before the next part may be hashed.
+const CHUNK: u64 = 1 << 20;
+
+/// Size of a hasher's buffer: what it reads is still in the processor's cache when it is hashed.
+const BUFFER: usize = 256 << 10;
 
 /// Bytes that are copied before the disk is set to work on them.
 const FLUSH: u64 = 32 << 20;
+
+/// Threads that hash. One range is hashed by one thread, so a second one serves base binary and weights at once.
+const HASHERS: usize = 2;
 
 /// The digest of `length` bytes from `offset` on.
 ///
@@ -29,26 +38,27 @@ pub(crate) fn hash_range(file: &File, offset: u64, length: u64) -> io::Result<Di
 
 /// Hashes a range of a file piece by piece, as it becomes available.
 struct RangeHasher {
-    left: Range<u64>,
+    position: u64,
+    end: u64,
     hasher: sha2::Sha256,
     buffer: Vec<u8>,
 }
 
 impl RangeHasher {
     fn new(offset: u64, length: u64) -> Self {
-        let size = usize::try_from(length).map_or(CHUNK, |length| length.min(CHUNK));
-        Self { left: offset..offset + length, hasher: sha2::Sha256::new(), buffer: vec![0; size] }
+        let size = usize::try_from(length).map_or(BUFFER, |length| length.min(BUFFER));
+        Self { position: offset, end: offset + length, hasher: sha2::Sha256::new(), buffer: vec![0; size] }
     }
 
     /// Hashes what lies before `available`.
     fn advance(&mut self, file: &File, available: u64) -> io::Result<()> {
-        let end = available.min(self.left.end);
-        while self.left.start < end {
+        let end = available.min(self.end);
+        while self.position < end {
             let size =
-                usize::try_from(end - self.left.start).map_or(CHUNK, |left| left.min(self.buffer.len()));
-            file.read_exact_at(&mut self.buffer[..size], self.left.start)?;
+                usize::try_from(end - self.position).map_or(BUFFER, |left| left.min(self.buffer.len()));
+            file.read_exact_at(&mut self.buffer[..size], self.position)?;
             self.hasher.update(&self.buffer[..size]);
-            self.left.start += size as u64;
+            self.position += size as u64;
         }
         Ok(())
     }
@@ -58,62 +68,7 @@ impl RangeHasher {
     }
 }
 
-/// Copies all `length` bytes of `input` to `output` at its current position (`offset`), and returns the digest of what
-/// then stands there.
-///
-/// The kernel copies where it can (`copy_file_range`, by way of [`io::copy`]), while a second thread hashes what has
-/// arrived and a third one brings it to the disk, so that little is left to do when the file is synchronised. Every byte
-/// of the input is read once, and the digest is that of the output even when somebody changes the input meanwhile.
-///
-/// # Errors
-/// [`CopyError`] tells input from output.
-pub(crate) fn copy_hashed(
-    input: &File,
-    length: u64,
-    output: &mut File,
-    offset: u64,
-) -> Result<Digest, CopyError> {
-    let written = output.try_clone().map_err(CopyError::Write)?;
-    let on_disk = output.try_clone().map_err(CopyError::Write)?;
-    let (sender, receiver) = mpsc::channel::<u64>();
-    let (flush_sender, flush_receiver) = mpsc::channel::<()>();
-    thread::scope(|scope| {
-        let synchroniser =
-            scope.spawn(move || flush_receiver.into_iter().try_for_each(|()| on_disk.sync_data()));
-        let hasher = scope.spawn(move || {
-            let mut hasher = RangeHasher::new(offset, length);
-            for available in receiver {
-                hasher.advance(&written, available)?;
-            }
-            Ok::<_, io::Error>(hasher.finish())
-        });
-        let mut copied = 0;
-        let mut next_flush = FLUSH;
-        while copied < length {
-            let wanted = (length - copied).min(CHUNK as u64);
-            let count =
-                io::copy(&mut input.take(wanted), output).map_err(|source| CopyError::new(input, source))?;
-            if count == 0 {
-                return Err(CopyError::Shrunk { expected: length, found: copied });
-            }
-            copied += count;
-            if sender.send(offset + copied).is_err() {
-                break;
-            }
-            if copied >= next_flush {
-                next_flush = copied + FLUSH;
-                if flush_sender.send(()).is_err() {
-                    break;
-                }
-            }
-        }
-        drop((sender, flush_sender));
-        synchroniser.join().expect("flushing does not panic").map_err(CopyError::Write)?;
-        hasher.join().expect("hashing does not panic").map_err(CopyError::Write)
-    })
-}
-
-/// Why [`copy_hashed`] stopped.
+/// Why [`Appender::copy`] stopped.
 #[derive(Debug)]
 pub(crate) enum CopyError {
     Read(io::Error),
@@ -125,13 +80,204 @@ pub(crate) enum CopyError {
     },
 }
 
-impl CopyError {
-    /// [`io::copy`] does not say which side failed: an input that cannot be read now could not be read then.
-    fn new(mut input: &File, source: io::Error) -> Self {
-        let read = input.stream_position().and_then(|position| input.read_at(&mut [0], position));
-        match read {
-            Ok(_) => Self::Write(source),
-            Err(_) => Self::Read(source),
+/// Which of the digests that [`append`] returns is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hashed(usize);
+
+/// The digests of all ranges that were to be hashed.
+pub(crate) struct Digests(Vec<Digest>);
+
+impl Digests {
+    pub(crate) fn get(&self, hashed: Hashed) -> Digest {
+        self.0[hashed.0]
+    }
+}
+
+/// Runs `fill`, which appends to the empty `file`, and returns what it returned with the digests that it asked for.
+///
+/// # Errors
+/// Those of `fill`; `failed` is made of those of the other threads, which only ever fail on `file`.
+pub(crate) fn append<T, E>(
+    file: &File,
+    fill: impl FnOnce(&mut Appender<'_>) -> Result<T, E>,
+    failed: impl Fn(io::Error) -> E,
+) -> Result<(T, Digests), E> {
+    let progress = Progress::default();
+    let (flush, flushes) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let synchroniser = scope.spawn(move || flushes.into_iter().try_for_each(|()| file.sync_data()));
+        let hashers = [(); HASHERS].map(|()| scope.spawn(|| progress.hash(file)));
+        let mut appender = Appender { file, position: 0, flushed: 0, count: 0, flush, progress: &progress };
+        let filled = fill(&mut appender);
+        let count = appender.count;
+        drop(appender);
+        progress.finish(filled.is_err());
+        let mut digests = vec![Digest::from([0; Digest::LENGTH]); count];
+        for hasher in hashers {
+            for (index, digest) in hasher.join().expect("hashing does not panic").map_err(&failed)? {
+                digests[index] = digest;
+            }
+        }
+        synchroniser.join().expect("flushing does not panic").map_err(&failed)?;
+        Ok((filled?, Digests(digests)))
+    })
+}
+
+/// How much has arrived, and what of it is to be hashed.
+#[derive(Default)]
+struct Progress {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    written: u64,
+    /// Nothing more arrives.
+    is_over: bool,
+    /// Nobody asks for the digests any more.
+    is_given_up: bool,
+    /// Number, first byte and length of what nobody hashes yet.
+    waiting: VecDeque<(usize, u64, u64)>,
+}
+
+impl Progress {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn update(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    fn finish(&self, is_given_up: bool) {
+        self.update(|state| (state.is_over, state.is_given_up) = (true, is_given_up));
+    }
+
+    /// Waits until `found` finds something. None where it never will.
+    fn wait<T>(&self, mut found: impl FnMut(&mut State) -> Option<T>) -> Option<T> {
+        let mut state = self.state();
+        loop {
+            if state.is_given_up {
+                return None;
+            }
+            if let Some(found) = found(&mut state) {
+                return Some(found);
+            }
+            if state.is_over {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Hashes one range after another until there are no more.
+    fn hash(&self, file: &File) -> io::Result<Vec<(usize, Digest)>> {
+        let mut digests = Vec::new();
+        while let Some((number, offset, length)) = self.wait(|state| state.waiting.pop_front()) {
+            let mut hasher = RangeHasher::new(offset, length);
+            while hasher.position < hasher.end {
+                let position = hasher.position;
+                let arrived = |state: &mut State| Some(state.written).filter(|written| *written > position);
+                let Some(written) = self.wait(arrived) else { return Ok(digests) };
+                hasher.advance(file, written)?;
+            }
+            digests.push((number, hasher.finish()));
+        }
+        Ok(digests)
+    }
+}
+
+/// Appends to a file.
+pub(crate) struct Appender<'a> {
+    file: &'a File,
+    position: u64,
+    flushed: u64,
+    /// How many ranges are to be hashed.
+    count: usize,
+    flush: mpsc::Sender<()>,
+    progress: &'a Progress,
+}
+
+impl Appender<'_> {
+    /// Appends bytes.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.position)?;
+        self.advance(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Leaves zeros up to a position. What comes behind them makes them part of the file.
+    pub(crate) fn skip_to(&mut self, position: u64) {
+        self.advance(position - self.position);
+    }
+
+    /// Has the next `length` bytes hashed when they have been appended.
+    pub(crate) fn hash_next(&mut self, length: u64) -> Hashed {
+        let (number, position) = (self.count, self.position);
+        self.count += 1;
+        self.progress.update(|state| state.waiting.push_back((number, position, length)));
+        Hashed(number)
+    }
+
+    /// Appends `length` bytes of `input`, from `start` on.
+    pub(crate) fn copy(&mut self, input: &File, start: u64, length: u64) -> Result<(), CopyError> {
+        let mut copied = 0;
+        let mut buffer = Vec::new();
+        while copied < length {
+            let wanted = (length - copied).min(CHUNK);
+            let count = match copy_in_kernel(input, start + copied, self.file, self.position, wanted) {
+                Some(count) if count > 0 => count,
+                // By hand, which also shows which of the two files it is that fails.
+                _ => {
+                    buffer.resize(usize::try_from(CHUNK).expect("a megabyte fits"), 0);
+                    let part = &mut buffer[..usize::try_from(wanted).expect("at most a megabyte")];
+                    let count = read_at(input, part, start + copied).map_err(CopyError::Read)?;
+                    self.file.write_all_at(&part[..count], self.position).map_err(CopyError::Write)?;
+                    count as u64
+                }
+            };
+            if count == 0 {
+                return Err(CopyError::Shrunk { expected: length, found: copied });
+            }
+            copied += count;
+            self.advance(count);
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, count: u64) {
+        self.position += count;
+        self.progress.update(|state| state.written = self.position);
+        if self.position - self.flushed >= FLUSH {
+            self.flushed = self.position;
+            // The receiver goes away when it fails, which is noticed when it is joined.
+            let _failed = self.flush.send(());
+        }
+    }
+}
+
+/// Lets the kernel copy. None where it cannot, or says that it failed.
+#[cfg(target_os = "linux")]
+fn copy_in_kernel(input: &File, start: u64, output: &File, position: u64, length: u64) -> Option<u64> {
+    let (mut start, mut position) = (start, position);
+    let length = usize::try_from(length).ok()?;
+    let count = rustix::fs::copy_file_range(input, Some(&mut start), output, Some(&mut position), length);
+    count.ok().map(|count| count as u64)
+}
+
+/// No other system has it.
+#[cfg(not(target_os = "linux"))]
+fn copy_in_kernel(_: &File, _: u64, _: &File, _: u64, _: u64) -> Option<u64> {
+    None
+}
+
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::artifact::label;
 use crate::manifest::MANIFEST_LIMIT;
 use crate::{ArtifactKind, Digest, FORMAT_VERSION, WireError};
 
@@ -121,6 +122,14 @@ pub enum Error {
         /// Where the second starts.
         offset: u64,
     },
+    /// Artifacts that are files have these files' names, by which those of one kind are told apart.
+    #[error("{kind} has the name {name:?}, which is no file's within a folder, or that of another artifact")]
+    ArtifactName {
+        /// Which artifact.
+        kind: ArtifactKind,
+        /// Its name.
+        name: String,
+    },
     /// The file has no such artifact.
     #[error("there is no {kind} in it")]
     NoArtifact {
@@ -128,20 +137,28 @@ pub enum Error {
         kind: ArtifactKind,
     },
     /// An artifact is too large to be read into memory.
-    #[error("{kind} has {length} bytes, of which at most {limit} are read into memory")]
+    #[error("{} has {length} bytes, of which at most {limit} are read into memory", label(*kind, name.as_deref()))]
     ArtifactSize {
         /// Which artifact.
         kind: ArtifactKind,
+        /// Its name, if it has one.
+        name: Option<String>,
         /// Its length.
         length: u64,
         /// The most that is read.
         limit: u64,
     },
     /// An artifact's bytes are not those that were written.
-    #[error("{kind} (bytes {offset}..{}) is damaged: expected sha256 {expected}, found {found}", offset + length)]
+    #[error(
+        "{} (bytes {offset}..{}) is damaged: expected sha256 {expected}, found {found}",
+        label(*kind, name.as_deref()),
+        offset + length
+    )]
     ArtifactDigest {
         /// Which artifact.
         kind: ArtifactKind,
+        /// Its name, if it has one.
+        name: Option<String>,
         /// Its first byte.
         offset: u64,
         /// Its length.

@@ -2,7 +2,7 @@
 
 use crate::{ArtifactKind, Footer};
 
-/// The weights start at a multiple of this many bytes of the whole file: pages of any of today's machines.
+/// Weights and external data start at a multiple of this many bytes of the whole file: pages of any of today's machines.
 pub const WEIGHTS_ALIGNMENT: u64 = 65536;
 /// Every other artifact starts at a multiple of this many bytes of the whole file.
 pub const ALIGNMENT: u64 = 64;
@@ -12,26 +12,26 @@ pub const ALIGNMENT: u64 = 64;
 pub struct Layout {
     /// The manifest's first byte: right behind the base binary.
     pub manifest_offset: u64,
-    /// Kind and first byte of each artifact, in the order in which they are written.
-    pub artifacts: Vec<(ArtifactKind, u64)>,
+    /// Which artifact, as it was counted when they were given, and its first byte; in the order in which they are written.
+    pub artifacts: Vec<(usize, u64)>,
     /// The footer's first byte.
     pub footer_offset: u64,
 }
 
 impl Layout {
     /// Places artifacts of the given kinds and lengths behind a base binary and a manifest of the given lengths. The
-    /// small ones stand first, beside the manifest that is read with them.
+    /// small ones stand first, beside the manifest that is read with them; those of one kind keep their order.
     ///
     /// None where the file would have more than 2⁶⁴ bytes.
     pub fn new(base_length: u64, manifest_length: u64, artifacts: &[(ArtifactKind, u64)]) -> Option<Self> {
-        let mut order = artifacts.to_vec();
-        order.sort_by_key(|&(kind, _)| (kind == ArtifactKind::Weights, kind.number()));
+        let mut order: Vec<_> = artifacts.iter().enumerate().collect();
+        order.sort_by_key(|(_, (kind, _))| (kind.is_mapped(), kind.number()));
         let mut end = base_length.checked_add(manifest_length)?;
         let mut places = Vec::with_capacity(order.len());
-        for (kind, length) in order {
-            let alignment = if kind == ArtifactKind::Weights { WEIGHTS_ALIGNMENT } else { ALIGNMENT };
+        for (index, &(kind, length)) in order {
+            let alignment = if kind.is_mapped() { WEIGHTS_ALIGNMENT } else { ALIGNMENT };
             let offset = end.checked_next_multiple_of(alignment)?;
-            places.push((kind, offset));
+            places.push((index, offset));
             end = offset.checked_add(length)?;
         }
         end.checked_add(Footer::LENGTH)?;
@@ -50,17 +50,19 @@ mod tests {
 
     #[test]
     fn small_artifacts_stand_first_and_all_are_aligned() {
-        let lengths =
-            [(ArtifactKind::Weights, 10), (ArtifactKind::Tokenizer, 1), (ArtifactKind::ModelConfig, 65)];
-        let layout = Layout::new(1000, 30, &lengths).unwrap();
-        let places = [
-            (ArtifactKind::ModelConfig, 1088),
-            (ArtifactKind::Tokenizer, 1216),
-            (ArtifactKind::Weights, 65536),
+        let lengths = [
+            (ArtifactKind::Weights, 10),
+            (ArtifactKind::Source, 3),
+            (ArtifactKind::ExternalData, 5),
+            (ArtifactKind::Tokenizer, 1),
+            (ArtifactKind::ModelConfig, 65),
+            (ArtifactKind::Source, 2),
         ];
+        let layout = Layout::new(1000, 30, &lengths).unwrap();
+        let places = [(4, 1088), (3, 1216), (1, 1280), (5, 1344), (0, 65536), (2, 131_072)];
         assert_eq!(layout.artifacts, places);
-        assert_eq!(layout.footer_offset, 65546);
-        assert_eq!(layout.file_length(), 65578);
+        assert_eq!(layout.footer_offset, 131_077);
+        assert_eq!(layout.file_length(), 131_109);
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The manifest: what the model is, and where its artifacts lie.
 
-use std::fmt;
+use std::collections::HashSet;
 use std::ops::Range;
-use std::str::FromStr;
 
 use prost::Message as _;
-use serde::{Serialize, Serializer};
 
 use crate::proto::manifest as proto;
-use crate::{Artifact, ArtifactKind, Digest, Error, wire};
+use crate::{
+    Artifact, ArtifactKind, Description, Digest, Edit, Error, ModelType, PoolingMode, Prompt,
+    SentencePooling, Setting, SourceFile, Tool, UnknownField, wire,
+};
 
 /// Largest manifest that is read, in bytes.
 pub const MANIFEST_LIMIT: u64 = 16 << 20;
@@ -22,135 +23,12 @@ const POOLING_FIELD: u32 = 6;
 /// Field of the manifest that holds its own digest.
 const DIGEST_FIELD: u32 = 49;
 /// The fields that `proto::EncoderfileManifest` has.
-const KNOWN_FIELDS: [u32; 13] = [1, 2, 3, 4, 5, POOLING_FIELD, 7, DIGEST_FIELD, 100, 110, 120, 130, 140];
+const KNOWN_FIELDS: [u32; 19] =
+    [1, 2, 3, 4, 5, POOLING_FIELD, 7, 8, 9, 10, 11, DIGEST_FIELD, 100, 110, 120, 130, 140, 150, 160];
+/// Longest name of a file within a model folder, in bytes: that of Linux for a whole path.
+const NAME_LIMIT: usize = 4096;
 /// Fields from here on are artifacts.
 const FIRST_ARTIFACT_FIELD: u32 = 100;
-
-/// The task that a model answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ModelType {
-    /// One vector per token.
-    Embedding,
-    /// One label per text.
-    SequenceClassification,
-    /// One label per token.
-    TokenClassification,
-    /// One vector per text.
-    SentenceEmbedding,
-    /// One label per image.
-    ImageClassification,
-    /// A task that this version does not know.
-    Other(i32),
-}
-
-impl ModelType {
-    /// All that this version knows.
-    pub const KNOWN: [Self; 5] = [
-        Self::Embedding,
-        Self::SentenceEmbedding,
-        Self::SequenceClassification,
-        Self::TokenClassification,
-        Self::ImageClassification,
-    ];
-
-    fn number(self) -> i32 {
-        match self {
-            Self::Embedding => proto::ModelType::Embedding as i32,
-            Self::SequenceClassification => proto::ModelType::SequenceClassification as i32,
-            Self::TokenClassification => proto::ModelType::TokenClassification as i32,
-            Self::SentenceEmbedding => proto::ModelType::SentenceEmbedding as i32,
-            Self::ImageClassification => proto::ModelType::ImageClassification as i32,
-            Self::Other(number) => number,
-        }
-    }
-
-    fn from_number(number: i32) -> Self {
-        Self::KNOWN.into_iter().find(|known| known.number() == number).unwrap_or(Self::Other(number))
-    }
-}
-
-impl fmt::Display for ModelType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Embedding => "embedding",
-            Self::SequenceClassification => "sequence_classification",
-            Self::TokenClassification => "token_classification",
-            Self::SentenceEmbedding => "sentence_embedding",
-            Self::ImageClassification => "image_classification",
-            Self::Other(number) => return f.pad(&format!("model_type_{number}")),
-        })
-    }
-}
-
-impl FromStr for ModelType {
-    type Err = ();
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::KNOWN.into_iter().find(|known| known.to_string() == name).ok_or(())
-    }
-}
-
-impl Serialize for ModelType {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// How token vectors become one vector, as sentence-transformers' `models.Pooling` defines it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PoolingMode {
-    /// The first token's vector.
-    Cls,
-    /// The largest value of each dimension, over the tokens that the attention mask keeps.
-    Max,
-    /// The mean over the tokens that the attention mask keeps.
-    Mean,
-    /// Their sum, divided by the square root of their number.
-    MeanSqrtLen,
-    /// Their mean, the n-th token weighing n.
-    WeightedMean,
-    /// The last token that the attention mask keeps.
-    LastToken,
-}
-
-impl PoolingMode {
-    const ALL: [Self; 6] =
-        [Self::Cls, Self::Max, Self::Mean, Self::MeanSqrtLen, Self::WeightedMean, Self::LastToken];
-
-    fn proto(self) -> proto::sentence_pooling::Mode {
-        use proto::sentence_pooling::Mode;
-        match self {
-            Self::Cls => Mode::Cls,
-            Self::Max => Mode::Max,
-            Self::Mean => Mode::Mean,
-            Self::MeanSqrtLen => Mode::MeanSqrtLen,
-            Self::WeightedMean => Mode::WeightedMean,
-            Self::LastToken => Mode::LastToken,
-        }
-    }
-
-    fn from_number(number: i32) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|mode| mode.proto() as i32 == number).ok_or(Error::PoolingMode { number })
-    }
-}
-
-/// From token vectors `[tokens, hidden]` to one vector `[modes × hidden]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SentencePooling {
-    /// The results are concatenated in this order.
-    pub modes: Vec<PoolingMode>,
-    /// Whether the vector is scaled to Euclidean length 1.
-    pub normalize: bool,
-}
-
-impl Default for SentencePooling {
-    /// What a file without the field means (all that encoderfile 0.7 does): the mean, as it is.
-    fn default() -> Self {
-        Self { modes: vec![PoolingMode::Mean], normalize: false }
-    }
-}
 
 /// The base binary that a file starts with, as the writer knew it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,62 +43,28 @@ pub struct BaseProvenance {
     pub key_id: Option<String>,
 }
 
-/// The program that wrote a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Tool {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-}
-
-/// An input file that an artifact was made from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SourceFile {
-    /// Name within the model folder.
-    pub name: String,
-    /// Length in bytes.
-    pub length: u64,
-    /// SHA-256 of the file as it was published.
-    pub sha256: Digest,
-}
-
-/// A field of the manifest that this version does not know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct UnknownField {
-    /// Field number.
-    pub number: u32,
-    /// Length of its encoding in bytes.
-    pub length: usize,
-}
-
 /// What the model is, and where its artifacts lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// The task.
-    pub model_type: ModelType,
-    /// The model's name.
-    pub name: String,
-    /// The model's version.
-    pub version: String,
+    /// What the file says of its model.
+    pub description: Description,
     /// The base binary, where the writer recorded it.
     pub base: Option<BaseProvenance>,
     /// The program that wrote the file, where it said so.
     pub writer: Option<Tool>,
-    /// For [`ModelType::SentenceEmbedding`]; [`SentencePooling::default`] where it is absent.
-    pub sentence_pooling: Option<SentencePooling>,
-    /// The input files.
-    pub sources: Vec<SourceFile>,
     /// In the order in which they lie in the file.
     pub artifacts: Vec<Artifact>,
-    /// What was ignored.
-    pub unknown_fields: Vec<UnknownField>,
 }
 
 impl Manifest {
-    /// The artifact of a kind.
+    /// The first artifact of a kind.
     pub fn artifact(&self, kind: ArtifactKind) -> Option<&Artifact> {
         self.artifacts.iter().find(|artifact| artifact.kind == kind)
+    }
+
+    /// All artifacts of a kind.
+    pub fn artifacts_of(&self, kind: ArtifactKind) -> impl Iterator<Item = &Artifact> {
+        self.artifacts.iter().filter(move |artifact| artifact.kind == kind)
     }
 
     /// Encodes the manifest for a file in which it starts at `offset`, its own digest still zero: [`seal`] comes last.
@@ -229,126 +73,239 @@ impl Manifest {
             offset: artifact.offset - offset,
             length: artifact.length,
             sha256: artifact.sha256.as_bytes().to_vec(),
+            name: artifact.name.clone().unwrap_or_default(),
         };
         let artifact = |kind| self.artifact(kind).map(place);
+        let artifacts = |kind| self.artifacts_of(kind).map(place).collect();
+        let description = &self.description;
         let mut encoded = proto::EncoderfileManifest {
-            model_type: self.model_type.number(),
-            name: self.name.clone(),
-            version: self.version.clone(),
-            base: self.base.as_ref().map(|base| proto::BaseBinary {
-                target: base.target.clone(),
-                version: base.version.clone(),
-                sha256: base.sha256.as_bytes().to_vec(),
-                key_id: base.key_id.clone().unwrap_or_default(),
-            }),
+            model_type: description.model_type.number(),
+            name: description.name.clone(),
+            version: description.version.clone(),
+            base: self.base.as_ref().map(BaseProvenance::to_proto),
             writer: self
                 .writer
                 .as_ref()
                 .map(|tool| proto::Writer { name: tool.name.clone(), version: tool.version.clone() }),
-            sentence_pooling: self.sentence_pooling.as_ref().map(|pooling| proto::SentencePooling {
-                modes: pooling.modes.iter().map(|mode| mode.proto() as i32).collect(),
-                normalize: pooling.normalize,
-            }),
-            sources: self
-                .sources
-                .iter()
-                .map(|source| proto::SourceFile {
-                    name: source.name.clone(),
-                    length: source.length,
-                    sha256: source.sha256.as_bytes().to_vec(),
-                })
-                .collect(),
+            sentence_pooling: description.sentence_pooling.as_ref().map(SentencePooling::to_proto),
+            sources: description.sources.iter().map(SourceFile::to_proto).collect(),
+            prompts: description.prompts.iter().map(Prompt::to_proto).collect(),
+            default_prompt_name: description.default_prompt_name.clone().unwrap_or_default(),
+            settings: description.settings.iter().map(Setting::to_proto).collect(),
+            tokenizer_edits: description.tokenizer_edits.iter().map(Edit::to_proto).collect(),
             manifest_sha256: vec![0; Digest::LENGTH],
             weights: artifact(ArtifactKind::Weights),
             transform: artifact(ArtifactKind::Transform),
             model_config: artifact(ArtifactKind::ModelConfig),
             tokenizer: artifact(ArtifactKind::Tokenizer),
             image_preprocessor: artifact(ArtifactKind::ImagePreprocessor),
+            external_data: artifacts(ArtifactKind::ExternalData),
+            source: artifacts(ArtifactKind::Source),
         }
         .encode_to_vec();
-        let mut others: Vec<_> = self
-            .artifacts
-            .iter()
-            .filter(|artifact| matches!(artifact.kind, ArtifactKind::Other(_)))
+        let others = self.artifacts.iter().filter(|artifact| matches!(artifact.kind, ArtifactKind::Other(_)));
+        let mut others: Vec<_> = others
+            .map(|artifact| {
+                let mut field = Vec::new();
+                wire::put_bytes(&mut field, artifact.kind.number(), &place(artifact).encode_to_vec());
+                (artifact.kind.number(), field)
+            })
             .collect();
-        others.sort_by_key(|artifact| artifact.kind.number());
-        for artifact in others {
-            wire::put_bytes(&mut encoded, artifact.kind.number(), &place(artifact).encode_to_vec());
-        }
+        let unknown = description.unknown_fields.iter();
+        others.extend(unknown.map(|field| (field.number, field.encoded.clone())));
+        others.sort_by_key(|(number, _)| *number);
+        encoded.extend(others.into_iter().flat_map(|(_, field)| field));
         encoded
     }
 
     /// Decodes the manifest that starts at byte `offset` of a file. `room` is where artifacts may lie.
-    pub(crate) fn decode(bytes: &[u8], offset: u64, room: &Range<u64>) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn decode(bytes: &[u8], offset: u64, room: &Range<u64>) -> Result<Self, Error> {
         check_fields(bytes, offset)?;
         let message = proto::EncoderfileManifest::decode(bytes)
             .map_err(|source| Error::ManifestDecode { offset, source })?;
-        let mut artifacts = Vec::new();
-        let known = [
+        let single = [
             (ArtifactKind::Weights, message.weights),
             (ArtifactKind::Transform, message.transform),
             (ArtifactKind::ModelConfig, message.model_config),
             (ArtifactKind::Tokenizer, message.tokenizer),
             (ArtifactKind::ImagePreprocessor, message.image_preprocessor),
         ];
-        for (kind, artifact) in known {
-            if let Some(artifact) = artifact {
-                artifacts.push(check_artifact(kind, &artifact, offset, room)?);
-            }
-        }
-        let mut unknown_fields = Vec::new();
-        for field in wire::fields(bytes, 0..bytes.len()) {
-            let field = field.map_err(|source| Error::ManifestWire { offset, source })?;
-            if KNOWN_FIELDS.contains(&field.number) {
-                continue;
-            }
-            unknown_fields.push(UnknownField { number: field.number, length: field.span.len() });
-            // Artifacts of the future have the shape of today's; what has not is merely ignored.
-            if field.number >= FIRST_ARTIFACT_FIELD
-                && let wire::Value::Bytes(range) = field.value
-                && let Ok(artifact) = proto::Artifact::decode(&bytes[range])
-                && artifact.sha256.len() == Digest::LENGTH
-            {
-                artifacts.push(check_artifact(ArtifactKind::Other(field.number), &artifact, offset, room)?);
-            }
-        }
-        artifacts.sort_by_key(|artifact| (artifact.offset, artifact.length));
-        for pair in artifacts.windows(2) {
-            if pair[1].offset < pair[0].end() {
-                let (first, second) = (pair[0].kind, pair[1].kind);
-                return Err(Error::ArtifactOverlap { first, second, offset: pair[1].offset });
-            }
-        }
-        let base = message.base.map(|base| {
-            Ok::<_, Error>(BaseProvenance {
-                sha256: digest(&base.sha256, "the base binary")?,
-                target: base.target,
-                version: base.version,
-                key_id: Some(base.key_id).filter(|id| !id.is_empty()),
-            })
-        });
-        let sources = message.sources.into_iter().map(|source| {
-            let sha256 = digest(&source.sha256, &source.name)?;
-            Ok::<_, Error>(SourceFile { name: source.name, length: source.length, sha256 })
-        });
-        let sentence_pooling = message.sentence_pooling.map(|pooling| {
-            let modes = pooling.modes.into_iter().map(PoolingMode::from_number);
-            Ok::<_, Error>(SentencePooling {
-                modes: modes.collect::<Result<_, _>>()?,
-                normalize: pooling.normalize,
-            })
-        });
+        let repeated =
+            [(ArtifactKind::ExternalData, message.external_data), (ArtifactKind::Source, message.source)];
+        let single = single.into_iter().filter_map(|(kind, artifact)| Some((kind, artifact?)));
+        let repeated = repeated
+            .into_iter()
+            .flat_map(|(kind, artifacts)| artifacts.into_iter().map(move |artifact| (kind, artifact)));
+        let artifacts = single.chain(repeated);
+        let mut artifacts = artifacts
+            .map(|(kind, artifact)| check_artifact(kind, artifact, offset, room))
+            .collect::<Result<Vec<_>, _>>()?;
+        let unknown_fields = unknown_fields(bytes, offset, room, &mut artifacts)?;
+        check_artifacts(&mut artifacts)?;
+        let sentence_pooling = message.sentence_pooling.map(SentencePooling::from_proto).transpose()?;
+        let sources = message.sources.into_iter().map(SourceFile::from_proto);
         Ok(Self {
-            model_type: ModelType::from_number(message.model_type),
-            name: message.name,
-            version: message.version,
-            base: base.transpose()?,
+            description: Description {
+                model_type: ModelType::from_number(message.model_type),
+                name: message.name,
+                version: message.version,
+                sentence_pooling,
+                prompts: message.prompts.into_iter().map(Prompt::from_proto).collect(),
+                default_prompt_name: Some(message.default_prompt_name).filter(|name| !name.is_empty()),
+                settings: message.settings.into_iter().map(Setting::from_proto).collect(),
+                sources: sources.collect::<Result<_, _>>()?,
+                tokenizer_edits: message.tokenizer_edits.into_iter().map(Edit::from_proto).collect(),
+                unknown_fields,
+            },
+            base: message.base.map(BaseProvenance::from_proto).transpose()?,
             writer: message.writer.map(|tool| Tool { name: tool.name, version: tool.version }),
-            sentence_pooling: sentence_pooling.transpose()?,
-            sources: sources.collect::<Result<_, _>>()?,
             artifacts,
-            unknown_fields,
         })
+    }
+}
+
+/// The fields that this version does not know. Those that are artifacts are added to the others: artifacts of the future
+/// have the shape of today's; what has not is merely ignored.
+fn unknown_fields(
+    bytes: &[u8],
+    offset: u64,
+    room: &Range<u64>,
+    artifacts: &mut Vec<Artifact>,
+) -> Result<Vec<UnknownField>, Error> {
+    let mut unknown = Vec::new();
+    for field in wire::fields(bytes, 0..bytes.len()) {
+        let field = field.map_err(|source| Error::ManifestWire { offset, source })?;
+        let number = field.number;
+        if KNOWN_FIELDS.contains(&number) {
+            continue;
+        }
+        if number >= FIRST_ARTIFACT_FIELD
+            && let wire::Value::Bytes(range) = field.value
+            && let Ok(artifact) = proto::Artifact::decode(&bytes[range])
+            && artifact.sha256.len() == Digest::LENGTH
+        {
+            artifacts.push(check_artifact(ArtifactKind::Other(number), artifact, offset, room)?);
+        } else {
+            let encoded = bytes[field.span].to_vec();
+            unknown.push(UnknownField { number, length: encoded.len(), encoded });
+        }
+    }
+    Ok(unknown)
+}
+
+/// Brings artifacts into the order of the file, in which none may share a byte with another. Names are those of files in
+/// one folder, and repeated artifacts have them.
+fn check_artifacts(artifacts: &mut [Artifact]) -> Result<(), Error> {
+    artifacts.sort_by_key(|artifact| (artifact.offset, artifact.length));
+    for pair in artifacts.windows(2) {
+        if pair[1].offset < pair[0].end() {
+            let (first, second) = (pair[0].kind, pair[1].kind);
+            return Err(Error::ArtifactOverlap { first, second, offset: pair[1].offset });
+        }
+    }
+    let mut names = HashSet::new();
+    for artifact in artifacts.iter() {
+        let is_good = match &artifact.name {
+            Some(name) => is_relative_name(name) && names.insert(name),
+            None => !artifact.kind.is_repeated(),
+        };
+        if !is_good {
+            let name = artifact.name.clone().unwrap_or_default();
+            return Err(Error::ArtifactName { kind: artifact.kind, name });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is that of a file within a folder: parts between slashes, none of which leads elsewhere.
+pub(crate) fn is_relative_name(name: &str) -> bool {
+    name.len() <= NAME_LIMIT
+        && !name.contains(['\\', '\0'])
+        && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+impl BaseProvenance {
+    fn to_proto(&self) -> proto::BaseBinary {
+        proto::BaseBinary {
+            target: self.target.clone(),
+            version: self.version.clone(),
+            sha256: self.sha256.as_bytes().to_vec(),
+            key_id: self.key_id.clone().unwrap_or_default(),
+        }
+    }
+
+    fn from_proto(base: proto::BaseBinary) -> Result<Self, Error> {
+        Ok(Self {
+            sha256: digest(&base.sha256, "the base binary")?,
+            target: base.target,
+            version: base.version,
+            key_id: Some(base.key_id).filter(|id| !id.is_empty()),
+        })
+    }
+}
+
+impl SentencePooling {
+    fn to_proto(&self) -> proto::SentencePooling {
+        proto::SentencePooling {
+            modes: self.modes.iter().map(|mode| mode.proto() as i32).collect(),
+            normalize: self.normalize,
+            exclude_prompt: self.exclude_prompt,
+        }
+    }
+
+    fn from_proto(pooling: proto::SentencePooling) -> Result<Self, Error> {
+        let modes = pooling.modes.into_iter().map(PoolingMode::from_number);
+        Ok(Self {
+            modes: modes.collect::<Result<_, _>>()?,
+            normalize: pooling.normalize,
+            exclude_prompt: pooling.exclude_prompt,
+        })
+    }
+}
+
+impl SourceFile {
+    fn to_proto(&self) -> proto::SourceFile {
+        let sha256 = self.sha256.as_bytes().to_vec();
+        proto::SourceFile { name: self.name.clone(), length: self.length, sha256 }
+    }
+
+    fn from_proto(source: proto::SourceFile) -> Result<Self, Error> {
+        let sha256 = digest(&source.sha256, &source.name)?;
+        Ok(Self { name: source.name, length: source.length, sha256 })
+    }
+}
+
+impl Prompt {
+    fn to_proto(&self) -> proto::Prompt {
+        proto::Prompt { name: self.name.clone(), text: self.text.clone() }
+    }
+
+    fn from_proto(prompt: proto::Prompt) -> Self {
+        Self { name: prompt.name, text: prompt.text }
+    }
+}
+
+impl Setting {
+    fn to_proto(&self) -> proto::Setting {
+        proto::Setting { key: self.key.clone(), value: self.value.clone(), source: self.source.clone() }
+    }
+
+    fn from_proto(setting: proto::Setting) -> Self {
+        Self { key: setting.key, value: setting.value, source: setting.source }
+    }
+}
+
+impl Edit {
+    fn to_proto(&self) -> proto::Edit {
+        let replacement = self.replacement.clone();
+        proto::Edit { offset: self.offset, length: self.length, replacement }
+    }
+
+    fn from_proto(edit: proto::Edit) -> Self {
+        Self { offset: edit.offset, length: edit.length, replacement: edit.replacement }
     }
 }
 
@@ -380,7 +337,7 @@ fn digest(bytes: &[u8], of: &str) -> Result<Digest, Error> {
 
 fn check_artifact(
     kind: ArtifactKind,
-    artifact: &proto::Artifact,
+    artifact: proto::Artifact,
     manifest_offset: u64,
     room: &Range<u64>,
 ) -> Result<Artifact, Error> {
@@ -389,7 +346,9 @@ fn check_artifact(
     let end = offset.and_then(|offset| offset.checked_add(length));
     match (offset, end) {
         (Some(offset), Some(end)) if offset >= room.start && end <= room.end => {
-            Ok(Artifact { kind, offset, length, sha256: digest(&artifact.sha256, &kind.to_string())? })
+            let sha256 = digest(&artifact.sha256, &kind.to_string())?;
+            let name = Some(artifact.name).filter(|name| !name.is_empty());
+            Ok(Artifact { kind, name, offset, length, sha256 })
         }
         _ => {
             Err(Error::ArtifactRange { kind, offset: offset.unwrap_or(u64::MAX), length, room: room.clone() })

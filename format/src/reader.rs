@@ -88,28 +88,35 @@ impl Encoderfile {
         self.manifest.artifact(kind).ok_or(Error::NoArtifact { kind })
     }
 
-    /// Reads an artifact into memory and verifies its digest.
+    /// Reads the artifact of a kind into memory and verifies its digest.
     ///
     /// # Errors
-    /// [`Error::NoArtifact`], [`Error::Read`], [`Error::ArtifactDigest`]; [`Error::ArtifactSize`] for more than 256 MiB,
-    /// unless it is the weights.
+    /// [`Error::NoArtifact`], and those of [`read_artifact`](Self::read_artifact).
     pub fn read(&self, kind: ArtifactKind) -> Result<Vec<u8>, Error> {
-        let artifact = self.artifact(kind)?;
-        if kind != ArtifactKind::Weights && artifact.length > READ_LIMIT {
-            return Err(Error::ArtifactSize { kind, length: artifact.length, limit: READ_LIMIT });
+        self.read_artifact(self.artifact(kind)?)
+    }
+
+    /// Reads one of this file's artifacts into memory and verifies its digest.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::ArtifactDigest`]; [`Error::ArtifactSize`] for more than 256 MiB, unless it is the weights
+    /// or external data.
+    pub fn read_artifact(&self, artifact: &Artifact) -> Result<Vec<u8>, Error> {
+        let &Artifact { kind, offset, length, .. } = artifact;
+        if !kind.is_mapped() && length > READ_LIMIT {
+            return Err(Error::ArtifactSize { kind, name: artifact.name.clone(), length, limit: READ_LIMIT });
         }
-        let mut bytes = vec![0; to_usize(artifact.length)];
-        read_at(&self.file, artifact.offset, &mut bytes)?;
+        let mut bytes = vec![0; to_usize(length)];
+        read_at(&self.file, offset, &mut bytes)?;
         check_digest(artifact, Digest::of(&bytes))?;
         Ok(bytes)
     }
 
-    /// Verifies an artifact's digest in constant memory.
+    /// Verifies the digest of one of this file's artifacts in constant memory.
     ///
     /// # Errors
-    /// [`Error::NoArtifact`], [`Error::Read`], [`Error::ArtifactDigest`]
-    pub fn check(&self, kind: ArtifactKind) -> Result<(), Error> {
-        let artifact = self.artifact(kind)?;
+    /// [`Error::Read`], [`Error::ArtifactDigest`]
+    pub fn check(&self, artifact: &Artifact) -> Result<(), Error> {
         check_digest(artifact, self.hash(artifact.offset, artifact.length)?)
     }
 
@@ -123,8 +130,8 @@ pub(crate) fn check_digest(artifact: &Artifact, found: Digest) -> Result<(), Err
     if found == artifact.sha256 {
         return Ok(());
     }
-    let &Artifact { kind, offset, length, sha256: expected } = artifact;
-    Err(Error::ArtifactDigest { kind, offset, length, expected, found })
+    let &Artifact { kind, ref name, offset, length, sha256: expected } = artifact;
+    Err(Error::ArtifactDigest { kind, name: name.clone(), offset, length, expected, found })
 }
 
 pub(crate) fn read_at(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), Error> {

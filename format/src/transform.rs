@@ -26,6 +26,16 @@ pub struct Transform {
 }
 
 impl Transform {
+    /// The artifact's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let transform_type = match self.transform_type {
+            TransformType::Lua => proto::TransformType::Lua as i32,
+            TransformType::Other(number) => number,
+        };
+        let lua_libs = self.libraries.clone().map(|libs| proto::LuaLibs { libs });
+        proto::Transform { transform_type, source: self.source.clone(), lua_libs }.encode_to_vec()
+    }
+
     /// Reads the artifact.
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use crate::artifact::label;
 use crate::reader::read_at;
 use crate::{ArtifactKind, Digest, Encoderfile, Error, manifest};
 
 /// What a [`Finding`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subject {
     /// The bytes before the manifest.
@@ -16,7 +17,12 @@ pub enum Subject {
     /// The zero bytes between manifest, artifacts and footer.
     Padding,
     /// An artifact.
-    Artifact(ArtifactKind),
+    Artifact {
+        /// What it is.
+        kind: ArtifactKind,
+        /// The file that it is byte for byte, if it is one.
+        name: Option<String>,
+    },
 }
 
 impl fmt::Display for Subject {
@@ -25,7 +31,7 @@ impl fmt::Display for Subject {
             Self::Base => f.pad("base"),
             Self::Manifest => f.pad("manifest"),
             Self::Padding => f.pad("padding"),
-            Self::Artifact(kind) => kind.fmt(f),
+            Self::Artifact { kind, name } => return f.pad(&label(*kind, name.as_deref())),
         }
     }
 }
@@ -86,7 +92,7 @@ impl Encoderfile {
         let mut findings = vec![self.verify_base()?, self.verify_manifest(), self.verify_padding()?];
         for artifact in &self.manifest().artifacts {
             findings.push(Finding {
-                subject: Subject::Artifact(artifact.kind),
+                subject: Subject::Artifact { kind: artifact.kind, name: artifact.name.clone() },
                 offset: artifact.offset,
                 length: artifact.length,
                 outcome: compare(artifact.sha256, self.hash(artifact.offset, artifact.length)?),

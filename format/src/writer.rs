@@ -1,17 +1,18 @@
 //! Writes an encoderfile: base binary, manifest, artifacts, footer.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, Seek as _, Write as _};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::atomic::{Pending, create_beside, is_same_file};
-use crate::copy::{CopyError, copy_hashed};
-use crate::manifest::{check_fields, is_free_number, seal};
+use crate::copy::{Appender, CopyError, Hashed, append};
+use crate::manifest::{check_fields, is_free_number, is_relative_name, seal};
 use crate::reader::check_digest;
 use crate::{
-    Artifact, ArtifactKind, BaseProvenance, Digest, Encoderfile, Error, Footer, Layout, MANIFEST_LIMIT,
-    Manifest, ModelType, SentencePooling, SourceFile, Tool,
+    Artifact, ArtifactKind, BaseProvenance, Description, Digest, Encoderfile, Error, Footer, Layout,
+    MANIFEST_LIMIT, Manifest, Tool,
 };
 
 /// The base binary that a file is to start with.
@@ -43,25 +44,72 @@ pub enum Content {
         /// Open for reading.
         file: File,
     },
+    /// An artifact of another encoderfile.
+    Artifact {
+        /// That file, for messages.
+        path: PathBuf,
+        /// Open for reading.
+        file: File,
+        /// Where it lies there.
+        artifact: Artifact,
+        /// Whether its bytes are known to have the digest that they should have. Else the copy is compared with it.
+        is_verified: bool,
+    },
+}
+
+/// An artifact that is to be written.
+#[derive(Debug)]
+pub struct Part {
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Where it is an input file byte for byte: that file's path within the model folder, with slashes.
+    pub name: Option<String>,
+    /// Its bytes.
+    pub content: Content,
+}
+
+impl Part {
+    /// An artifact that is made here.
+    pub const fn bytes(kind: ArtifactKind, bytes: Vec<u8>) -> Self {
+        Self { kind, name: None, content: Content::Bytes(bytes) }
+    }
 }
 
 /// What is appended to the base binary.
 #[derive(Debug)]
 pub struct Payload {
-    /// The task.
-    pub model_type: ModelType,
-    /// The model's name.
-    pub name: String,
-    /// The model's version.
-    pub version: String,
+    /// What the file says of its model.
+    pub description: Description,
     /// The program that writes.
     pub writer: Tool,
-    /// For [`ModelType::SentenceEmbedding`].
-    pub sentence_pooling: Option<SentencePooling>,
-    /// The input files that artifacts were made from.
-    pub sources: Vec<SourceFile>,
-    /// One per kind, none of them empty.
-    pub artifacts: Vec<(ArtifactKind, Content)>,
+    /// One per kind, or several with different names; none of them empty.
+    pub parts: Vec<Part>,
+}
+
+impl Payload {
+    /// The payload of an encoderfile, to be put on another base binary. `path` is its file, for messages. With `is_verified`,
+    /// the digests of its artifacts are taken as they are, as when this program has just written them; else the copies are
+    /// compared with them.
+    ///
+    /// # Errors
+    /// Where the file cannot be opened once more.
+    pub fn of(file: &Encoderfile, path: &Path, writer: Tool, is_verified: bool) -> io::Result<Self> {
+        let part = |artifact: &Artifact| {
+            let content = Content::Artifact {
+                path: path.to_owned(),
+                file: file.file().try_clone()?,
+                artifact: artifact.clone(),
+                is_verified,
+            };
+            Ok(Part { kind: artifact.kind, name: artifact.name.clone(), content })
+        };
+        let manifest = file.manifest();
+        Ok(Self {
+            description: manifest.description.clone(),
+            writer,
+            parts: manifest.artifacts.iter().map(part).collect::<io::Result<_>>()?,
+        })
+    }
 }
 
 /// Why a file cannot be written.
@@ -150,6 +198,15 @@ pub enum WriteError {
         /// What was copied.
         found: Digest,
     },
+    /// An artifact that was copied from another encoderfile is not what that file says it is.
+    #[error("`{}` is damaged", path.display())]
+    Damaged {
+        /// The other encoderfile.
+        path: PathBuf,
+        /// What is damaged.
+        #[source]
+        source: Error,
+    },
     /// What was written cannot be read back.
     #[error("the written file cannot be read back")]
     ReadBack(#[source] Error),
@@ -196,26 +253,10 @@ impl Draft {
 /// See [`WriteError`]; nothing is left behind.
 pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft, WriteError> {
     check_output(base, payload, output)?;
+    check_parts(&payload.parts)?;
     let base_length = input_length(base.path, base.file)?;
-    let mut lengths = Vec::with_capacity(payload.artifacts.len());
-    for (kind, content) in &payload.artifacts {
-        let length = match content {
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File { path, file } => input_length(path, file)?,
-        };
-        if length == 0 {
-            return Err(WriteError::EmptyArtifact { kind: *kind });
-        }
-        if lengths.iter().any(|(other, _)| other == kind) {
-            return Err(WriteError::SeveralArtifacts { kind: *kind });
-        }
-        if let ArtifactKind::Other(number) = *kind
-            && !is_free_number(number)
-        {
-            return Err(WriteError::ArtifactNumber { number });
-        }
-        lengths.push((*kind, length));
-    }
+    let lengths = payload.parts.iter().map(|part| Ok((part.kind, content_length(part)?)));
+    let lengths = lengths.collect::<Result<Vec<_>, WriteError>>()?;
 
     // All numbers that are not known yet have a fixed size on the wire, so a manifest with wrong ones has the right size.
     let mut manifest = unplaced_manifest(base, payload, &lengths);
@@ -226,49 +267,126 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
     }
     check_fields(&encoded, base_length).map_err(WriteError::Manifest)?;
     let layout = Layout::new(base_length, manifest_length, &lengths).ok_or(WriteError::TooLarge)?;
+    let footer = Footer { manifest_offset: layout.manifest_offset, manifest_length };
 
-    let mut temporary = create_beside(output).map_err(|source| output_error(output, source))?;
-    let file = temporary.as_file_mut();
-    let mut writer = Writer { file, position: 0, output };
-    let sha256 = writer.copy(base.path, base.file, base_length)?;
+    let temporary = create_beside(output).map_err(|source| output_error(output, source))?;
+    let failed = |source| output_error(output, source);
+    let fill = |appender: &mut Appender<'_>| {
+        let base_hash = appender.hash_next(base_length);
+        appender.copy(base.file, 0, base_length).map_err(|error| copy_error(error, base.path, output))?;
+        appender.skip_to(layout.manifest_offset + manifest_length);
+        let mut hashes = Vec::with_capacity(lengths.len());
+        for &(index, offset) in &layout.artifacts {
+            appender.skip_to(offset);
+            hashes.push((index, offset, append_content(appender, &payload.parts[index].content, output)?));
+        }
+        appender.bytes(&footer.encode()).map_err(failed)?;
+        Ok((base_hash, hashes))
+    };
+    let ((base_hash, hashes), digests) = append(temporary.as_file(), fill, failed)?;
+
+    let sha256 = digests.get(base_hash);
     if let Some(expected) = base.expected.filter(|expected| *expected != sha256) {
         return Err(WriteError::BaseDigest { path: base.path.to_owned(), expected, found: sha256 });
     }
-    if let Some(provenance) = &mut manifest.base {
-        provenance.sha256 = sha256;
-    }
-    writer.zeros(layout.manifest_offset + manifest_length)?;
-    for &(kind, offset) in &layout.artifacts {
-        writer.zeros(offset)?;
-        let (_, content) = payload.artifacts.iter().find(|(other, _)| *other == kind).expect("placed");
-        let sha256 = match content {
-            Content::Bytes(bytes) => writer.bytes(bytes)?,
-            Content::File { path, file } => writer.copy(path, file, length_of(&lengths, kind))?,
+    manifest.base.as_mut().expect("set above").sha256 = sha256;
+    for (index, offset, hash) in hashes {
+        let sha256 = match hash {
+            Hash::Known(digest) => digest,
+            Hash::Pending(hashed) => digests.get(hashed),
         };
-        let artifact = manifest.artifacts.iter_mut().find(|artifact| artifact.kind == kind).expect("placed");
+        if let Content::Artifact { path, artifact, .. } = &payload.parts[index].content {
+            check_digest(artifact, sha256)
+                .map_err(|source| WriteError::Damaged { path: path.clone(), source })?;
+        }
+        let artifact = &mut manifest.artifacts[index];
         (artifact.offset, artifact.sha256) = (offset, sha256);
     }
-    let footer = Footer { manifest_offset: layout.manifest_offset, manifest_length };
-    writer.bytes(&footer.encode())?;
-
     let mut encoded = manifest.encode(layout.manifest_offset);
     assert_eq!(encoded.len() as u64, manifest_length, "the manifest's size does not depend on its numbers");
     seal(&mut encoded);
-    temporary
-        .as_file()
-        .write_all_at(&encoded, layout.manifest_offset)
-        .map_err(|source| output_error(output, source))?;
-    let pending = Pending::new(temporary, output, 0o755).map_err(|source| output_error(output, source))?;
+    temporary.as_file().write_all_at(&encoded, layout.manifest_offset).map_err(failed)?;
+    let pending = Pending::new(temporary, output, 0o755).map_err(failed)?;
     Ok(Draft { pending, output: output.to_owned() })
+}
+
+/// The digest of what was appended, or where it will be found.
+enum Hash {
+    Known(Digest),
+    Pending(Hashed),
+}
+
+fn append_content(appender: &mut Appender<'_>, content: &Content, output: &Path) -> Result<Hash, WriteError> {
+    match content {
+        Content::Bytes(bytes) => {
+            appender.bytes(bytes).map_err(|source| output_error(output, source))?;
+            Ok(Hash::Known(Digest::of(bytes)))
+        }
+        Content::File { path, file } => {
+            let length = input_length(path, file)?;
+            let hashed = appender.hash_next(length);
+            appender.copy(file, 0, length).map_err(|error| copy_error(error, path, output))?;
+            Ok(Hash::Pending(hashed))
+        }
+        Content::Artifact { path, file, artifact, is_verified } => {
+            let &Artifact { offset, length, sha256, .. } = artifact;
+            let hash =
+                if *is_verified { Hash::Known(sha256) } else { Hash::Pending(appender.hash_next(length)) };
+            appender.copy(file, offset, length).map_err(|error| copy_error(error, path, output))?;
+            Ok(hash)
+        }
+    }
+}
+
+fn content_length(part: &Part) -> Result<u64, WriteError> {
+    let length = match &part.content {
+        Content::Bytes(bytes) => bytes.len() as u64,
+        Content::File { path, file } => input_length(path, file)?,
+        Content::Artifact { artifact, .. } => artifact.length,
+    };
+    if length == 0 { Err(WriteError::EmptyArtifact { kind: part.kind }) } else { Ok(length) }
+}
+
+/// Checks kinds and names as a reader will.
+fn check_parts(parts: &[Part]) -> Result<(), WriteError> {
+    let mut names = HashSet::new();
+    for (index, Part { kind, name, .. }) in parts.iter().enumerate() {
+        if !kind.is_repeated()
+            && !matches!(kind, ArtifactKind::Other(_))
+            && parts[..index].iter().any(|other| other.kind == *kind)
+        {
+            return Err(WriteError::SeveralArtifacts { kind: *kind });
+        }
+        if let ArtifactKind::Other(number) = *kind
+            && !is_free_number(number)
+        {
+            return Err(WriteError::ArtifactNumber { number });
+        }
+        let is_good = match name {
+            Some(name) => is_relative_name(name) && names.insert(name),
+            None => !kind.is_repeated(),
+        };
+        if !is_good {
+            let name = name.clone().unwrap_or_default();
+            return Err(WriteError::Manifest(Error::ArtifactName { kind: *kind, name }));
+        }
+    }
+    Ok(())
 }
 
 /// The manifest with everything but offsets and digests of what is copied.
 fn unplaced_manifest(base: &Base<'_>, payload: &Payload, lengths: &[(ArtifactKind, u64)]) -> Manifest {
     let unknown = Digest::from([0; Digest::LENGTH]);
+    // Offset 1, since protobuf leaves zeros out.
+    let artifact = |(part, &(kind, length)): (&Part, &(ArtifactKind, u64))| Artifact {
+        kind,
+        name: part.name.clone(),
+        offset: 1,
+        length,
+        sha256: unknown,
+    };
     Manifest {
-        model_type: payload.model_type,
-        name: payload.name.clone(),
-        version: payload.version.clone(),
+        description: payload.description.clone(),
         base: Some(BaseProvenance {
             target: base.target.clone(),
             version: base.version.clone(),
@@ -276,19 +394,8 @@ fn unplaced_manifest(base: &Base<'_>, payload: &Payload, lengths: &[(ArtifactKin
             key_id: base.key_id.clone(),
         }),
         writer: Some(payload.writer.clone()),
-        sentence_pooling: payload.sentence_pooling.clone(),
-        sources: payload.sources.clone(),
-        // Offset 1, since protobuf leaves zeros out.
-        artifacts: lengths
-            .iter()
-            .map(|&(kind, length)| Artifact { kind, offset: 1, length, sha256: unknown })
-            .collect(),
-        unknown_fields: Vec::new(),
+        artifacts: payload.parts.iter().zip(lengths).map(artifact).collect(),
     }
-}
-
-fn length_of(lengths: &[(ArtifactKind, u64)], kind: ArtifactKind) -> u64 {
-    lengths.iter().find(|(other, _)| *other == kind).map(|&(_, length)| length).expect("placed")
 }
 
 fn input_length(path: &Path, file: &File) -> Result<u64, WriteError> {
@@ -303,8 +410,8 @@ fn input_length(path: &Path, file: &File) -> Result<u64, WriteError> {
 }
 
 fn check_output(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<(), WriteError> {
-    let files = payload.artifacts.iter().filter_map(|(_, content)| match content {
-        Content::File { path, file } => Some((path.as_path(), file)),
+    let files = payload.parts.iter().filter_map(|part| match &part.content {
+        Content::File { path, file } | Content::Artifact { path, file, .. } => Some((path.as_path(), file)),
         Content::Bytes(_) => None,
     });
     check_output_against(output, files.chain([(base.path, base.file)]))
@@ -339,73 +446,67 @@ fn output_error(output: &Path, source: io::Error) -> WriteError {
     WriteError::Output { path: output.to_owned(), source }
 }
 
-/// Appends to the temporary file and counts.
-struct Writer<'a> {
-    file: &'a mut File,
-    position: u64,
-    output: &'a Path,
-}
-
-impl Writer<'_> {
-    fn bytes(&mut self, bytes: &[u8]) -> Result<Digest, WriteError> {
-        self.file.write_all(bytes).map_err(|source| output_error(self.output, source))?;
-        self.position += bytes.len() as u64;
-        Ok(Digest::of(bytes))
-    }
-
-    /// Appends zeros up to a position.
-    fn zeros(&mut self, end: u64) -> Result<(), WriteError> {
-        let zeros = io::Read::take(io::repeat(0), end - self.position);
-        io::copy(&mut { zeros }, self.file).map_err(|source| output_error(self.output, source))?;
-        self.position = end;
-        Ok(())
-    }
-
-    /// Appends a whole file.
-    fn copy(&mut self, path: &Path, mut input: &File, length: u64) -> Result<Digest, WriteError> {
-        input.rewind().map_err(|source| WriteError::Input { path: path.to_owned(), source })?;
-        let digest = copy_hashed(input, length, self.file, self.position).map_err(|error| match error {
-            CopyError::Read(source) => WriteError::Input { path: path.to_owned(), source },
-            CopyError::Write(source) => output_error(self.output, source),
-            CopyError::Shrunk { expected, found } => {
-                WriteError::InputChanged { path: path.to_owned(), expected, found }
-            }
-        })?;
-        self.position += length;
-        Ok(digest)
+fn copy_error(error: CopyError, input: &Path, output: &Path) -> WriteError {
+    let path = input.to_owned();
+    match error {
+        CopyError::Read(source) => WriteError::Input { path, source },
+        CopyError::Write(source) => output_error(output, source),
+        CopyError::Shrunk { expected, found } => WriteError::InputChanged { path, expected, found },
     }
 }
 
 impl Encoderfile {
-    /// Writes an artifact's bytes to a file of their own, verifying their digest on the way. The file appears whole or
-    /// not at all.
+    /// Writes the bytes of one of this file's artifacts to a file of their own (mode 0644), verifying their digest on the
+    /// way. The file appears whole or not at all.
     ///
     /// # Errors
     /// [`WriteError::Extract`] as [`Encoderfile::check`] would say it, [`WriteError::Output`] where it cannot be written,
     /// [`WriteError::OutputIsInput`] where it is this very file.
-    pub fn extract(&self, kind: ArtifactKind, output: &Path) -> Result<(), WriteError> {
-        let artifact = self.artifact(kind)?;
-        // An open file has no name of its own; whatever it was opened by, it is the output's.
-        check_output_against(output, [(output, self.file())].into_iter())?;
+    pub fn extract(&self, artifact: &Artifact, output: &Path) -> Result<(), WriteError> {
         let &Artifact { offset, length, .. } = artifact;
-        let mut temporary = create_beside(output).map_err(|source| output_error(output, source))?;
-        self.file().seek(io::SeekFrom::Start(offset)).map_err(|source| Error::Read {
-            offset,
-            length,
-            source,
-        })?;
-        let file = temporary.as_file_mut();
-        let digest = copy_hashed(self.file(), length, file, 0).map_err(|error| match error {
-            CopyError::Read(source) => Error::Read { offset, length, source }.into(),
-            CopyError::Write(source) => output_error(output, source),
-            CopyError::Shrunk { .. } => {
-                Error::Read { offset, length, source: io::ErrorKind::UnexpectedEof.into() }.into()
-            }
-        })?;
+        let (pending, digest) = self.extract_range(offset, length, output, 0o644)?;
         check_digest(artifact, digest)?;
-        let pending =
-            Pending::new(temporary, output, 0o644).map_err(|source| output_error(output, source))?;
         pending.persist().map_err(|source| output_error(output, source))?;
         Ok(())
+    }
+
+    /// Writes the base binary to a file of its own (mode 0755), verifying its digest where the manifest has it.
+    ///
+    /// # Errors
+    /// As those of [`extract`](Self::extract); [`WriteError::BaseDigest`] where it is damaged.
+    pub fn extract_base(&self, output: &Path) -> Result<(), WriteError> {
+        let (pending, found) = self.extract_range(0, self.base_length(), output, 0o755)?;
+        if let Some(base) = self.manifest().base.as_ref().filter(|base| base.sha256 != found) {
+            return Err(WriteError::BaseDigest { path: output.to_owned(), expected: base.sha256, found });
+        }
+        pending.persist().map_err(|source| output_error(output, source))?;
+        Ok(())
+    }
+
+    fn extract_range(
+        &self,
+        offset: u64,
+        length: u64,
+        output: &Path,
+        mode: u32,
+    ) -> Result<(Pending, Digest), WriteError> {
+        // An open file has no name of its own; whatever it was opened by, it is the output's.
+        check_output_against(output, [(output, self.file())].into_iter())?;
+        let failed = |source| output_error(output, source);
+        let temporary = create_beside(output).map_err(failed)?;
+        let fill = |appender: &mut Appender<'_>| {
+            let hashed = appender.hash_next(length);
+            let copied = appender.copy(self.file(), offset, length);
+            copied.map(|()| hashed).map_err(|error| match error {
+                CopyError::Read(source) => Error::Read { offset, length, source }.into(),
+                CopyError::Write(source) => failed(source),
+                CopyError::Shrunk { .. } => {
+                    Error::Read { offset, length, source: io::ErrorKind::UnexpectedEof.into() }.into()
+                }
+            })
+        };
+        let (hashed, digests) = append(temporary.as_file(), fill, failed)?;
+        let pending = Pending::new(temporary, output, mode).map_err(failed)?;
+        Ok((pending, digests.get(hashed)))
     }
 }

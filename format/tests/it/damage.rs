@@ -67,7 +67,7 @@ fn damage_is_said_where_it_is() {
     };
     assert_eq!(subject_of(0).subject, Subject::Base);
     let flipped_config = subject_of(config.offset);
-    assert_eq!(flipped_config.subject, Subject::Artifact(ArtifactKind::ModelConfig));
+    assert_eq!(flipped_config.subject, Subject::Artifact { kind: ArtifactKind::ModelConfig, name: None });
     assert_eq!((flipped_config.offset, flipped_config.length), (config.offset, config.length));
     // A byte of the manifest that is not an offset, a length or a digest: the last letter of the name.
     let name = manifest + 2 + 2 + 3;
@@ -94,12 +94,12 @@ fn a_damaged_artifact_is_not_handed_out() {
     assert!(
         matches!(file.read(kind), Err(Error::ArtifactDigest { expected, .. }) if expected == artifact.sha256)
     );
-    assert!(matches!(file.check(kind), Err(Error::ArtifactDigest { .. })));
+    assert!(matches!(file.check(file.artifact(kind).unwrap()), Err(Error::ArtifactDigest { .. })));
     assert!(file.read(ArtifactKind::ModelConfig).is_ok());
 
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("tokenizer.json");
-    let error = file.extract(kind, &output).unwrap_err();
+    let error = file.extract(file.artifact(kind).unwrap(), &output).unwrap_err();
     assert!(matches!(error, encoderfile_format::WriteError::Extract(Error::ArtifactDigest { .. })));
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }

@@ -3,10 +3,10 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 
-use encoderfile_format::{ArtifactKind, Digest, Encoderfile, Error, MANIFEST_LIMIT, WireError};
+use encoderfile_format::{Artifact, ArtifactKind, Digest, Encoderfile, Error, MANIFEST_LIMIT, WireError};
 
 use crate::protobuf;
-use crate::sample::{BASE, artifact, assembled, footer, open, raw_artifact, small};
+use crate::sample::{BASE, artifact, assembled, footer, named_artifact, open, raw_artifact, small};
 
 const SHA256: [u8; 32] = [0; 32];
 
@@ -222,19 +222,19 @@ fn what_is_unknown_is_ignored_and_listed() {
         protobuf::bytes(2, b"ab"),
         protobuf::bytes(44, b"new"),
         protobuf::integer(45, 1),
-        artifact(150, size, future),
+        artifact(170, size, future),
     ];
     let [name, text, flag, place] = &manifest;
     assert_eq!((name.len(), text.len(), flag.len(), place.len()), (4, 6, 3, 55));
     // Field 200 has not the shape of an artifact.
     let odd = protobuf::bytes(200, b"\x0a\x00");
-    let shifted = artifact(150, size + odd.len() as u64, future);
+    let shifted = artifact(170, size + odd.len() as u64, future);
     let manifest = [name, text, flag, &shifted, &odd].map(Vec::as_slice).concat();
     let file = open(&assembled(&manifest, future)).unwrap();
     let unknown: Vec<_> =
-        file.manifest().unknown_fields.iter().map(|field| (field.number, field.length)).collect();
-    assert_eq!(unknown, [(44, 6), (45, 3), (150, 55), (200, 5)]);
-    assert_eq!(file.read(ArtifactKind::Other(150)).unwrap(), future);
+        file.manifest().description.unknown_fields.iter().map(|field| (field.number, field.length)).collect();
+    assert_eq!(unknown, [(44, 6), (45, 3), (200, 5)]);
+    assert_eq!(file.read(ArtifactKind::Other(170)).unwrap(), future);
     assert!(matches!(
         file.read(ArtifactKind::Other(200)),
         Err(Error::NoArtifact { kind: ArtifactKind::Other(200) })
@@ -272,7 +272,7 @@ fn a_file_that_shrinks_after_it_was_opened_is_an_error() {
     assert!(matches!(file.read(ArtifactKind::Tokenizer), Err(Error::Read { .. })));
     assert!(matches!(file.verify(), Err(Error::Read { .. })));
     let output = folder.path().join("extracted");
-    let error = file.extract(ArtifactKind::Tokenizer, &output).unwrap_err();
+    let error = file.extract(file.artifact(ArtifactKind::Tokenizer).unwrap(), &output).unwrap_err();
     assert!(matches!(error, encoderfile_format::WriteError::Extract(Error::Read { .. })));
     assert!(!output.exists());
 }
@@ -286,9 +286,40 @@ fn a_message_says_which_bytes_and_what_was_expected() {
     let mut damaged = small();
     let offset = open(&damaged).unwrap().artifact(ArtifactKind::Tokenizer).unwrap().offset;
     damaged[usize::try_from(offset).unwrap()] ^= 1;
-    let message = open(&damaged).unwrap().check(ArtifactKind::Tokenizer).unwrap_err().to_string();
+    let file = open(&damaged).unwrap();
+    let message = file.check(file.artifact(ArtifactKind::Tokenizer).unwrap()).unwrap_err().to_string();
     let digest = Digest::of(b"{\"tokenizer\":{},\"config\":{}}");
     let start =
         format!("tokenizer (bytes {offset}..{}) is damaged: expected sha256 {digest}, found ", offset + 28);
     assert!(message.starts_with(&start), "{message}");
+}
+
+#[test]
+fn names_are_those_of_files_within_a_folder_and_of_one_artifact_each() {
+    let content = b"x";
+    let length = |name: &str| named_artifact(160, 0, content, name).len() as u64;
+    let file = |names: &[(u32, &str)]| {
+        let size: u64 = names.iter().map(|(_, name)| length(name)).sum();
+        let place = |(index, (number, name)): (usize, &(u32, &str))| {
+            named_artifact(*number, size + index as u64, content, name)
+        };
+        let manifest: Vec<_> = names.iter().enumerate().flat_map(place).collect();
+        open(&assembled(&manifest, &content.repeat(names.len())))
+    };
+    let good = file(&[(160, "a"), (160, "b/c.json"), (150, "d..e"), (100, "model.onnx")]).unwrap();
+    let names: Vec<_> = good.manifest().artifacts.iter().map(Artifact::label).collect();
+    assert_eq!(names, ["source `a`", "source `b/c.json`", "external_data `d..e`", "weights"]);
+    let long = "x".repeat(5000);
+    for name in ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a\\b", "a\0", &long] {
+        let error = file(&[(160, name)]).unwrap_err();
+        assert!(
+            matches!(&error, Error::ArtifactName { name: found, .. } if found == name),
+            "{name}: {error}"
+        );
+    }
+    assert!(matches!(file(&[(100, "../model.onnx")]), Err(Error::ArtifactName { .. })));
+    for (first, second) in [(160, 160), (150, 160), (100, 150)] {
+        let error = file(&[(first, "same"), (second, "same")]).unwrap_err();
+        assert!(matches!(error, Error::ArtifactName { .. }), "{error}");
+    }
 }

@@ -1,10 +1,13 @@
 //! What is written is read back, and lies where the specification says.
 
+use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 
 use encoderfile_format::{
-    ALIGNMENT, ArtifactKind, Content, Digest, Encoderfile, Footer, ModelType, Outcome, Payload, PoolingMode,
-    SentencePooling, SourceFile, WEIGHTS_ALIGNMENT, write,
+    ALIGNMENT, ArtifactKind, Base, Content, Description, Digest, Edit, Encoderfile, Footer, ModelType,
+    Outcome, Part, Payload, PoolingMode, Prompt, SentencePooling, Setting, SourceFile, WEIGHTS_ALIGNMENT,
+    write,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -23,7 +26,7 @@ fn content(longest: usize) -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn number() -> impl Strategy<Value = u32> {
-    prop_oneof![prop::sample::select(vec![100, 110, 120, 130, 140]), 150_u32..18999]
+    prop_oneof![prop::sample::select(vec![100, 110, 120, 130, 140]), 161_u32..18999]
 }
 
 fn kind(number: u32) -> ArtifactKind {
@@ -44,41 +47,63 @@ fn any_payload() -> impl Strategy<Value = Payload> {
         PoolingMode::WeightedMean,
         PoolingMode::LastToken,
     ]);
-    let pooling =
-        (vec(modes, 0..7), any::<bool>()).prop_map(|(modes, normalize)| SentencePooling { modes, normalize });
+    let pooling = (vec(modes, 0..7), any::<bool>(), any::<bool>());
+    let pooling = pooling.prop_map(|(modes, normalize, exclude_prompt)| SentencePooling {
+        modes,
+        normalize,
+        exclude_prompt,
+    });
     let source = (any::<String>(), any::<u64>(), any::<[u8; 32]>()).prop_map(|(name, length, sha256)| {
         let sha256 = Digest::from(sha256);
         SourceFile { name, length, sha256 }
     });
+    let prompt = (any::<String>(), any::<String>()).prop_map(|(name, text)| Prompt { name, text });
+    let setting = (any::<String>(), any::<String>(), any::<String>());
+    let setting = setting.prop_map(|(key, value, source)| Setting { key, value, source });
+    let edit = (any::<u64>(), any::<u64>(), vec(any::<u8>(), 0..9));
+    let edit = edit.prop_map(|(offset, length, replacement)| Edit { offset, length, replacement });
+    let lists = (vec(prompt, 0..3), prop::option::of("[a-z]+"), vec(setting, 0..4), vec(edit, 0..4));
     let texts = (any::<String>(), any::<String>());
-    let artifacts = btree_map(number(), content(70_000), 0..6);
-    let parts = (model_type, texts, prop::option::of(pooling), vec(source, 0..4), artifacts);
-    parts.prop_map(|(model_type, (name, version), sentence_pooling, sources, artifacts)| {
-        let artifacts = artifacts.into_iter();
-        Payload {
-            model_type,
-            name,
-            version,
-            sentence_pooling,
-            sources,
-            artifacts: artifacts.map(|(number, bytes)| (kind(number), Content::Bytes(bytes))).collect(),
-            ..payload(&[])
-        }
-    })
+    let description = (model_type, texts, prop::option::of(pooling), vec(source, 0..4), lists);
+    let description =
+        description.prop_map(|(model_type, (name, version), sentence_pooling, sources, lists)| {
+            let (prompts, default_prompt_name, settings, tokenizer_edits) = lists;
+            Description {
+                sentence_pooling,
+                prompts,
+                default_prompt_name,
+                settings,
+                sources,
+                tokenizer_edits,
+                ..Description::new(model_type, name, version)
+            }
+        });
+    let repeated = prop::sample::select(vec![ArtifactKind::ExternalData, ArtifactKind::Source]);
+    let named = btree_map("[a-z]{1,9}(/[a-z]{1,9})?", (repeated, content(70_000)), 0..4);
+    let parts = (btree_map(number(), content(70_000), 0..6), named);
+    let parts = parts.prop_map(|(single, named)| {
+        let single = single.into_iter().map(|(number, bytes)| Part::bytes(kind(number), bytes));
+        let named = named.into_iter().map(|(name, (kind, bytes))| {
+            // A part of a name is a folder, which no other name is.
+            Part { name: Some(format!("{name}.bin")), ..Part::bytes(kind, bytes) }
+        });
+        single.chain(named).collect::<Vec<_>>()
+    });
+    (description, parts).prop_map(|(description, parts)| Payload { description, parts, ..payload(&[]) })
 }
 
 /// The bytes of each artifact, and the same payload with every second of them in a file.
-fn to_files(payload: &mut Payload, folder: &std::path::Path) -> Vec<(ArtifactKind, Vec<u8>)> {
-    let mut contents = Vec::new();
-    for (index, (kind, content)) in payload.artifacts.iter_mut().enumerate() {
-        let Content::Bytes(bytes) = &*content else { panic!("made of bytes") };
+fn to_files(payload: &mut Payload, folder: &Path) -> HashMap<(ArtifactKind, Option<String>), Vec<u8>> {
+    let mut contents = HashMap::new();
+    for (index, part) in payload.parts.iter_mut().enumerate() {
+        let Content::Bytes(bytes) = &part.content else { panic!("made of bytes") };
         let bytes = bytes.clone();
         if index % 2 == 0 {
-            let path = folder.join(kind.to_string());
+            let path = folder.join(index.to_string());
             let file = create(&path, &bytes);
-            *content = Content::File { path, file };
+            part.content = Content::File { path, file };
         }
-        contents.push((*kind, bytes));
+        contents.insert((part.kind, part.name.clone()), bytes);
     }
     contents
 }
@@ -99,12 +124,8 @@ proptest! {
 
         let file = Encoderfile::open(fs::File::open(&output).unwrap()).unwrap();
         let manifest = file.manifest();
-        prop_assert_eq!(manifest.model_type, payload.model_type);
-        prop_assert_eq!(&manifest.name, &payload.name);
-        prop_assert_eq!(&manifest.version, &payload.version);
+        prop_assert_eq!(&manifest.description, &payload.description);
         prop_assert_eq!(manifest.writer.as_ref(), Some(&payload.writer));
-        prop_assert_eq!(&manifest.sentence_pooling, &payload.sentence_pooling);
-        prop_assert_eq!(&manifest.sources, &payload.sources);
         let provenance = manifest.base.as_ref().unwrap();
         prop_assert_eq!(&provenance.target, &base.target);
         prop_assert_eq!(&provenance.version, &base.version);
@@ -118,30 +139,43 @@ proptest! {
         let mut end = base_bytes.len() + file.manifest_bytes().len();
         for artifact in &manifest.artifacts {
             let alignment = match artifact.kind {
-                ArtifactKind::Weights => WEIGHTS_ALIGNMENT,
+                ArtifactKind::Weights | ArtifactKind::ExternalData => WEIGHTS_ALIGNMENT,
                 _ => ALIGNMENT,
             };
             prop_assert_eq!(artifact.offset, (end as u64).next_multiple_of(alignment));
             let start = usize::try_from(artifact.offset).unwrap();
             prop_assert!(bytes[end..start].iter().all(|&byte| byte == 0));
             end = usize::try_from(artifact.end()).unwrap();
-            let (_, expected) = contents.iter().find(|(kind, _)| *kind == artifact.kind).unwrap();
+            let expected = &contents[&(artifact.kind, artifact.name.clone())];
             prop_assert_eq!(&bytes[start..end], expected);
             prop_assert_eq!(artifact.sha256, Digest::of(expected));
-            prop_assert_eq!(&file.read(artifact.kind).unwrap(), expected);
+            prop_assert_eq!(&file.read_artifact(artifact).unwrap(), expected);
             let extracted = folder.path().join("extracted");
-            file.extract(artifact.kind, &extracted).unwrap();
+            file.extract(artifact, &extracted).unwrap();
             prop_assert_eq!(&fs::read(&extracted).unwrap(), expected);
         }
         prop_assert_eq!(end as u64 + Footer::LENGTH, file.length());
-        if let Some(artifact) = manifest.artifact(ArtifactKind::Weights) {
-            prop_assert_eq!(Some(artifact), manifest.artifacts.last());
-        }
+        let kinds: Vec<_> = manifest.artifacts.iter().map(|artifact| artifact.kind.is_mapped()).collect();
+        prop_assert!(kinds.is_sorted(), "what is mapped stands last");
         for finding in file.verify().unwrap() {
             prop_assert!(matches!(finding.outcome, Outcome::Intact { .. }), "{:?}", finding);
         }
 
         let again = write(&base, &payload, &output).unwrap();
-        prop_assert_eq!(fs::read(again.path()).unwrap(), bytes);
+        prop_assert_eq!(fs::read(again.path()).unwrap(), &bytes[..]);
+
+        // From the file itself, on another base binary and back.
+        let extracted = folder.path().join("base again");
+        file.extract_base(&extracted).unwrap();
+        prop_assert_eq!(fs::read(&extracted).unwrap(), base_bytes);
+        let other_path = folder.path().join("other");
+        let other_file = create(&other_path, b"another base");
+        let moved = |file: &Encoderfile, base: &Base<'_>, is_verified| {
+            let payload = Payload::of(file, &output, payload.writer.clone(), is_verified).unwrap();
+            write(base, &payload, &folder.path().join("moved")).unwrap()
+        };
+        let other = moved(&file, &self::base(&other_path, &other_file), false);
+        let back = moved(&other.open().unwrap(), &base, true);
+        prop_assert_eq!(fs::read(back.path()).unwrap(), bytes);
     }
 }

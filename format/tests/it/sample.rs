@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use encoderfile_format::{
-    ArtifactKind, Base, Content, Digest, Encoderfile, Error, ModelType, Payload, Tool, write,
+    ArtifactKind, Base, Description, Digest, Encoderfile, Error, ModelType, Part, Payload, Tool, write,
 };
 
 use crate::protobuf;
@@ -37,14 +37,16 @@ pub(crate) fn base<'a>(path: &'a Path, file: &'a File) -> Base<'a> {
 
 pub(crate) fn payload(artifacts: &[(ArtifactKind, &[u8])]) -> Payload {
     Payload {
-        model_type: ModelType::Embedding,
-        name: "tiny".to_owned(),
-        version: "1".to_owned(),
+        description: Description::new(ModelType::Embedding, "tiny", "1"),
         writer: Tool { name: "encoderfile".to_owned(), version: "0.1.0".to_owned() },
-        sentence_pooling: None,
-        sources: Vec::new(),
-        artifacts: artifacts.iter().map(|(kind, bytes)| (*kind, Content::Bytes(bytes.to_vec()))).collect(),
+        parts: artifacts.iter().map(|(kind, bytes)| part(*kind, bytes)).collect(),
     }
+}
+
+/// An artifact in memory, with a name if it needs one.
+pub(crate) fn part(kind: ArtifactKind, bytes: &[u8]) -> Part {
+    let name = kind.is_repeated().then(|| format!("{kind}.bin"));
+    Part { name, ..Part::bytes(kind, bytes.to_vec()) }
 }
 
 /// The bytes of the file that the crate writes of a base binary and a payload.
@@ -88,4 +90,16 @@ pub(crate) fn raw_artifact(number: u32, offset: u64, length: u64, sha256: &[u8])
     let message =
         [protobuf::fixed64(1, offset), protobuf::fixed64(2, length), protobuf::bytes(3, sha256)].concat();
     protobuf::bytes(number, &message)
+}
+
+/// An artifact's field with the name of a file.
+pub(crate) fn named_artifact(number: u32, offset: u64, content: &[u8], name: &str) -> Vec<u8> {
+    let sha256 = Digest::of(content);
+    let message = [
+        protobuf::fixed64(1, offset),
+        protobuf::fixed64(2, content.len() as u64),
+        protobuf::bytes(3, sha256.as_bytes()),
+        protobuf::bytes(4, name.as_bytes()),
+    ];
+    protobuf::bytes(number, &message.concat())
 }

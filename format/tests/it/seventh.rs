@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use encoderfile_format::{
-    ArtifactKind, Digest, ModelConfig, ModelType, Outcome, Subject, Transform, TransformType,
+    ArtifactKind, Description, Digest, ModelConfig, ModelType, Outcome, Subject, Transform, TransformType,
 };
 
 use crate::protobuf::{self, fields};
@@ -49,11 +49,9 @@ fn such_a_file_is_read() {
     let bytes = file();
     let file = open(&bytes).unwrap();
     let manifest = file.manifest();
-    assert_eq!(manifest.model_type, ModelType::SequenceClassification);
-    assert_eq!((manifest.name.as_str(), manifest.version.as_str()), ("classif", "1.2.3"));
     assert_eq!((&manifest.base, &manifest.writer), (&None, &None));
-    assert_eq!((&manifest.sentence_pooling, manifest.sources.len()), (&None, 0));
-    assert_eq!(manifest.unknown_fields, []);
+    let expected = Description::new(ModelType::SequenceClassification, "classif", "1.2.3");
+    assert_eq!(manifest.description, expected);
     assert_eq!(file.base_length(), BASE.len() as u64);
 
     let weights = file.artifact(ArtifactKind::Weights).unwrap();
@@ -92,7 +90,7 @@ fn verify_says_what_such_a_file_does_not_prove() {
     let findings = open(&damaged).unwrap().verify().unwrap();
     let damage: Vec<_> = findings.iter().filter(|finding| finding.is_damage()).collect();
     assert_eq!(damage.len(), 1);
-    assert_eq!(damage[0].subject, Subject::Artifact(ArtifactKind::Tokenizer));
+    assert_eq!(damage[0].subject, Subject::Artifact { kind: ArtifactKind::Tokenizer, name: None });
 }
 
 #[test]
@@ -103,8 +101,7 @@ fn without_the_additions_a_manifest_is_what_0_7_writes() {
         (ArtifactKind::Transform, TRANSFORM),
         (ArtifactKind::Weights, WEIGHTS),
     ]);
-    payload.model_type = ModelType::SequenceClassification;
-    (payload.name, payload.version) = ("classif".to_owned(), "1.2.3".to_owned());
+    payload.description = Description::new(ModelType::SequenceClassification, "classif", "1.2.3");
     let file = open(&written(BASE, &payload)).unwrap();
     let manifest = file.manifest_bytes();
     let mut shared = Vec::new();

@@ -14,8 +14,9 @@ fn example() -> Vec<u8> {
         (ArtifactKind::Weights, b"the bytes of model.onnx"),
         (ArtifactKind::Tokenizer, b"{\"tokenizer\":{},\"config\":{}}"),
     ]);
-    payload.model_type = encoderfile_format::ModelType::SentenceEmbedding;
-    payload.sentence_pooling = Some(SentencePooling { normalize: true, ..SentencePooling::default() });
+    payload.description.model_type = encoderfile_format::ModelType::SentenceEmbedding;
+    payload.description.sentence_pooling =
+        Some(SentencePooling { normalize: true, ..SentencePooling::default() });
     written(b"<the base binary's executable>", &payload)
 }
 

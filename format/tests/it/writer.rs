@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use encoderfile_format::{
-    ArtifactKind, Base, Content, Digest, Encoderfile, Error, Payload, WriteError, write,
+    ArtifactKind, Base, Content, Digest, Encoderfile, Error, Part, Payload, WriteError, write,
 };
 
 use crate::sample::{BASE, base, create, payload};
@@ -53,7 +53,8 @@ fn tokenizer() -> Payload {
 }
 
 fn with(content: Content) -> Payload {
-    Payload { artifacts: vec![(ArtifactKind::Weights, content)], ..payload(&[]) }
+    let part = Part { kind: ArtifactKind::Weights, name: Some("model.onnx".to_owned()), content };
+    Payload { parts: vec![part], ..payload(&[]) }
 }
 
 #[test]
@@ -70,7 +71,7 @@ fn a_draft_becomes_an_executable_file() {
 
     let file = Encoderfile::open(File::open(&output).unwrap()).unwrap();
     let extracted = scene.path("tokenizer.json");
-    file.extract(ArtifactKind::Tokenizer, &extracted).unwrap();
+    file.extract(&file.manifest().artifacts[0], &extracted).unwrap();
     assert_eq!(fs::metadata(&extracted).unwrap().permissions().mode() & 0o7777, 0o644);
     assert_eq!(scene.names(), ["base", "model", "tokenizer.json"]);
 }
