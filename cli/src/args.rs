@@ -294,7 +294,7 @@ pub(crate) struct Build {
 /// The tasks that can be built, by the names that encoderfile.yml has for them.
 fn model_type_parser() -> impl clap::builder::TypedValueParser<Value = ModelType> {
     use clap::builder::TypedValueParser as _;
-    let names = crate::model_folder::TASKS.map(|task| task.to_string());
+    let names = crate::model::TASKS.map(|task| task.to_string());
     clap::builder::PossibleValuesParser::new(names)
         .map(|name| name.parse::<ModelType>().expect("one of the possible values"))
 }

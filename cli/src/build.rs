@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use encoderfile_format::{
-    ArtifactKind, Base, BaseError, Content, Digest, Draft, FORMAT_VERSION, ModelType, Payload,
-    SentencePooling, Signature, Stamp, Tool, WriteError, inspect_base, is_image_followed, onnx, write,
+    ArtifactKind, Base, BaseError, Digest, Draft, FORMAT_VERSION, ModelType, Payload, Stamp, Tool, WriteError,
+    inspect_base, is_image_followed, write,
 };
 use encoderfile_registry::{BaseBinary, LOCKFILE_NAME, Requirement, Target};
 use serde::Serialize;
@@ -13,13 +13,11 @@ use serde::Serialize;
 use crate::args;
 use crate::bases::{Bases, parse_targets};
 use crate::build_file::BuildFile;
-use crate::error::{Error, LooksLike, ModelError};
+use crate::error::Error;
 use crate::files::open;
-use crate::inspect::pooling_text;
-use crate::model_folder::ModelFolder;
+use crate::model::{self, Given, ModelFiles, Prepared};
 use crate::pins::{Asked, Pins};
 use crate::terminal::{self, Terminal, size};
-use crate::tokenizer;
 use crate::trial;
 
 const BUILD_FILE_NAME: &str = "encoderfile.yml";
@@ -68,10 +66,12 @@ pub(crate) fn run(
 ) -> Result<(), Error> {
     let plan = plan(arguments, global)?;
     let pins = Pins::open(arguments, plan.lockfile.clone(), plan.base_binary_path.is_some())?;
-    let folder = ModelFolder::read(&plan.folder)?;
-    let name = plan.name.clone().unwrap_or_else(|| folder.name());
+    let files = ModelFiles::Folder(plan.folder.clone());
+    let name = plan.name.clone().unwrap_or_else(|| files.name());
     check_name(&name)?;
-    let payload = payload(folder, &plan, &name, terminal)?;
+    let given = Given { model_type: plan.model_type, ..Given::default() };
+    let Prepared { description, parts } = model::prepare(&files, &given, &name, &plan.version, terminal)?;
+    let payload = Payload { description, writer: writer(), parts };
     let job = Job { plan: &plan, name: &name, payload: &payload, terminal };
     let reports = if let Some(path) = &plan.base_binary_path {
         vec![job.build_on_path(path)?]
@@ -96,6 +96,11 @@ fn check_name(name: &str) -> Result<(), Error> {
         return Err(Error::Name { name: name.to_owned() });
     }
     Ok(())
+}
+
+/// This program, as files record it.
+fn writer() -> Tool {
+    Tool { name: env!("CARGO_PKG_NAME").to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 /// The build file that was named; where no model folder was named either, the one in the working folder.
@@ -138,90 +143,6 @@ fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Erro
         lockfile: arguments.lockfile.clone().or(beside),
         check: !arguments.no_check,
     })
-}
-
-/// Checks the model, the tokenizer and the configuration, and says what was found.
-fn payload(folder: ModelFolder, plan: &Plan, name: &str, terminal: Terminal) -> Result<Payload, Error> {
-    let (model_type, because) = match plan.model_type {
-        Some(model_type) => (model_type, "as given"),
-        None => folder.task()?,
-    };
-    check_graph(&folder, model_type)?;
-    let tokenizer = tokenizer::prepare(&folder)?;
-    let sentence_pooling = (model_type == ModelType::SentenceEmbedding)
-        .then(|| folder.pooling().cloned().unwrap_or_else(SentencePooling::default));
-
-    terminal.status("Model", format_args!("{name} {}: {model_type} ({because})", plan.version));
-    if let Some(pooling) = &sentence_pooling {
-        let because = if folder.pooling().is_some() { "modules.json" } else { "the default" };
-        terminal.status("Pooling", format_args!("{} ({because})", pooling_text(pooling)));
-    }
-    match tokenizer.limit {
-        Some((limit, because)) => terminal.status("Limit", format_args!("{limit} tokens ({because})")),
-        None => terminal.status("Limit", "none: no file gives one, so long texts are not truncated"),
-    }
-    for warning in folder.warnings() {
-        terminal.warning(warning);
-    }
-
-    let artifacts = vec![
-        (ArtifactKind::ModelConfig, Content::Bytes(folder.model_config.to_json())),
-        (ArtifactKind::Tokenizer, Content::Bytes(tokenizer.artifact.to_json())),
-        (ArtifactKind::Weights, Content::File { path: folder.weights_path, file: folder.weights }),
-    ];
-    Ok(Payload {
-        model_type,
-        name: name.to_owned(),
-        version: plan.version.clone(),
-        writer: Tool {
-            name: env!("CARGO_PKG_NAME").to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        },
-        sentence_pooling,
-        sources: folder.sources,
-        artifacts,
-    })
-}
-
-/// Whether the graph takes tokens and gives what the task needs.
-fn check_graph(folder: &ModelFolder, model_type: ModelType) -> Result<(), Error> {
-    let path = &folder.weights_path;
-    let model_error = |source| Error::Model { path: path.clone(), source: Box::new(source) };
-    #[expect(unsafe_code, reason = "a map lets a model of any size be walked without reading its weights")]
-    // SAFETY: the map is read-only and dropped before this function returns. Were the file truncated meanwhile, the
-    // process would be stopped by a signal, as with any mapped file; nothing has been written by then.
-    let map = unsafe { memmap2::Mmap::map(&folder.weights) };
-    let bytes = map.map_err(|source| Error::Open { path: path.clone(), source })?;
-    let not_onnx = |source| model_error(ModelError::Onnx { source, looks_like: looks_like(&bytes) });
-    let model = onnx::Model::parse(&bytes).map_err(not_onnx)?;
-    if let Some(external) = model.external_files().first() {
-        return Err(model_error(ModelError::ExternalData { file: (*external).to_owned() }));
-    }
-    let signature =
-        Signature::of(&model, model_type).map_err(|source| model_error(ModelError::Task(source)))?;
-    let labels = folder.model_config.label_count();
-    let is_classification =
-        matches!(model_type, ModelType::SequenceClassification | ModelType::TokenClassification);
-    match (labels, signature.width) {
-        (Some(labels), Some(width)) if is_classification && labels as u64 != width => {
-            Err(model_error(ModelError::Labels { labels, output: signature.output, width }))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What is often found in place of a model.
-fn looks_like(bytes: &[u8]) -> Option<LooksLike> {
-    let start = bytes[..bytes.len().min(512)].trim_ascii_start();
-    if start.starts_with(b"version https://git-lfs.github.com/") {
-        Some(LooksLike::GitLfsPointer)
-    } else if start.starts_with(b"<") {
-        Some(LooksLike::WebPage)
-    } else if bytes.is_empty() {
-        Some(LooksLike::Nothing)
-    } else {
-        None
-    }
 }
 
 /// What is appended to each base binary.

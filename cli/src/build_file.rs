@@ -110,9 +110,9 @@ fn requirement<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Requ
 fn model_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ModelType>, D::Error> {
     let name = String::deserialize(deserializer)?;
     match name.parse::<ModelType>() {
-        Ok(task) if crate::model_folder::TASKS.contains(&task) => Ok(Some(task)),
+        Ok(task) if crate::model::TASKS.contains(&task) => Ok(Some(task)),
         _ => {
-            let known = crate::model_folder::TASKS.map(|task| task.to_string());
+            let known = crate::model::TASKS.map(|task| task.to_string());
             let nearest = nearest(&name, known.iter().map(String::as_str));
             let suggestion =
                 nearest.map(|nearest| format!(", did you mean `{nearest}`?")).unwrap_or_default();

@@ -2,49 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
+use std::io;
 
-use encoderfile_format::{BaseError, FORMAT_VERSION, TaskError, WriteError, onnx::OnnxError};
+use encoderfile_format::{BaseError, FORMAT_VERSION, WriteError};
 use encoderfile_registry::{InvalidKeyId, Requirement, Target};
 use semver::Version;
 
 use crate::build_file::BuildFileError;
 use crate::config_file::ConfigFileError;
-use crate::model_folder::ModelFolderError;
+use crate::model::{ModelError, ModelFolderError, TokenizerError};
 use crate::terminal::size;
-use crate::tokenizer::TokenizerError;
 use crate::trial::TrialError;
-
-/// Why a model's graph cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ModelError {
-    #[error("it is not an ONNX model{}", looks_like.map(|like| format!(", {like}")).unwrap_or_default())]
-    Onnx { source: OnnxError, looks_like: Option<LooksLike> },
-    #[error(transparent)]
-    Task(TaskError),
-    #[error("it keeps weights in the file `{file}`, which is not supported yet")]
-    ExternalData { file: String },
-    #[error("config.json names {labels} labels, but the output `{output}` has {width} values")]
-    Labels { labels: usize, output: String, width: u64 },
-}
-
-/// What is often found in place of a model.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum LooksLike {
-    GitLfsPointer,
-    WebPage,
-    Nothing,
-}
-
-impl fmt::Display for LooksLike {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::GitLfsPointer => "but the pointer that Git LFS leaves in its place",
-            Self::WebPage => "but a web page or XML",
-            Self::Nothing => "the file is empty",
-        })
-    }
-}
 
 /// What stops the program.
 #[derive(Debug, thiserror::Error)]
@@ -212,25 +180,8 @@ impl Error {
                 "build without `--locked` where the lockfile may change, and commit it; `--update-base` moves its pins"
             }
             Self::NoModelFolder { .. } => "add `path: MODEL_DIR` below `encoderfile:`",
-            Self::Model { source, .. } => match **source {
-                ModelError::Onnx { looks_like: Some(LooksLike::GitLfsPointer), .. } => {
-                    "fetch the model itself with `git lfs pull` in its folder"
-                }
-                ModelError::Onnx { .. } => {
-                    "is the file complete? Compare its size and sha256 with its publisher's"
-                }
-                ModelError::Task(ref error) => error.hint(),
-                ModelError::ExternalData { .. } => {
-                    "save the model in one file, which works up to 2 GB: `onnx.save(onnx.load(IN), OUT)`"
-                }
-                ModelError::Labels { .. } => {
-                    "correct `id2label` in config.json, or use the config.json of this model"
-                }
-            },
-            Self::Tokenizer(TokenizerError::Limit { .. }) => "correct the limit in that file",
-            Self::Tokenizer(_) => {
-                "tokenizer.json must be of Hugging Face's `tokenizers`: copy it again from the model"
-            }
+            Self::Model { source, .. } => return source.hint(),
+            Self::Tokenizer(error) => return error.hint(),
             Self::BaseBinary { source: BaseError::CutOff, .. } => "copy it again, or build it anew",
             Self::BaseBinary { source: BaseError::HasPayload, .. } => "give the bare `encoderfile-runtime`",
             Self::BaseBinary { .. } => {

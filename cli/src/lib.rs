@@ -16,14 +16,12 @@ mod extract;
 mod files;
 mod inspect;
 mod interrupt;
-mod model_folder;
+mod model;
 mod pins;
 mod progress;
-mod sentence_transformers;
 mod sources;
 mod suggestion;
 mod terminal;
-mod tokenizer;
 mod trial;
 mod verify;
 

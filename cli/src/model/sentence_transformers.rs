@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use encoderfile_format::{PoolingMode, SentencePooling};
 use serde::Deserialize;
 
-use crate::model_folder::{ModelFolderError, Reader};
+use super::folder::{ModelFolderError, Reader};
 
 /// The names under which the length limit is kept, by the kind of encoder.
 const SETTINGS: [&str; 7] = [
@@ -84,7 +84,7 @@ impl Pooling {
 pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Option<SentenceTransformers>, ModelFolderError> {
     const MODULES: &str = "modules.json";
     let Some(modules) = reader.optional_json::<Vec<Module>>(MODULES)? else { return Ok(None) };
-    let mut pooling = SentencePooling { modes: Vec::new(), normalize: false };
+    let mut pooling = SentencePooling { modes: Vec::new(), ..SentencePooling::default() };
     for module in modules {
         match module.r#type.rsplit('.').next().unwrap_or_default() {
             "Transformer" => {}

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use encoderfile_format::{TokenizerArtifact, TokenizerSettings};
+use encoderfile_format::{Edit, TokenizerArtifact, TokenizerSettings};
 use serde_json::value::to_raw_value;
 use tokenizers::{
     PaddingDirection, PaddingParams, PaddingStrategy, PostProcessor as _, Tokenizer, TruncationDirection,
     TruncationParams,
 };
 
-use crate::model_folder::{ModelFolder, Side};
+use super::folder::{ModelFolder, Side};
 
 /// A value above this means "no limit" in `tokenizer_config.json`, which then holds 10³⁰.
 const NO_LIMIT: f64 = 1e9;
@@ -17,6 +17,8 @@ const NO_LIMIT: f64 = 1e9;
 /// The tokenizer, ready to be stored.
 pub(crate) struct PreparedTokenizer {
     pub(crate) artifact: TokenizerArtifact,
+    /// What turns it back into the folder's `tokenizer.json`.
+    pub(crate) edits: Vec<Edit>,
     /// Longest input in tokens, special ones included, and the file that says so.
     pub(crate) limit: Option<(usize, &'static str)>,
 }
@@ -32,10 +34,20 @@ pub(crate) enum TokenizerError {
     NotAnObject { path: PathBuf, source: serde_json::Error },
 }
 
+impl TokenizerError {
+    pub(crate) fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Limit { .. } => "correct the limit in that file",
+            _ => "tokenizer.json must be of Hugging Face's `tokenizers`: copy it again from the model",
+        };
+        Some(hint.to_owned())
+    }
+}
+
 /// Loads the folder's tokenizer and decides its padding and truncation.
 pub(crate) fn prepare(folder: &ModelFolder) -> Result<PreparedTokenizer, TokenizerError> {
     let path = || folder.tokenizer_path.clone();
-    let mut tokenizer = Tokenizer::from_bytes(&folder.tokenizer_json)
+    let mut tokenizer = Tokenizer::from_bytes(folder.tokenizer_json.as_bytes())
         .map_err(|source| TokenizerError::Load { path: path(), source })?;
     let limit = length_limit(folder, &tokenizer);
     let truncation = limit.map(|(max_length, _)| {
@@ -61,9 +73,9 @@ pub(crate) fn prepare(folder: &ModelFolder) -> Result<PreparedTokenizer, Tokeniz
         padding: Some(raw(to_raw_value(&padding))),
         truncation: truncation.as_ref().map(|truncation| raw(to_raw_value(truncation))),
     };
-    let artifact = TokenizerArtifact::new(&folder.tokenizer_json, settings)
+    let (artifact, edits) = TokenizerArtifact::new(&folder.tokenizer_json, settings)
         .map_err(|source| TokenizerError::NotAnObject { path: path(), source })?;
-    Ok(PreparedTokenizer { artifact, limit })
+    Ok(PreparedTokenizer { artifact, edits, limit })
 }
 
 /// How many tokens are added to every text.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::files::open_regular;
-use crate::sentence_transformers::{self, SentenceTransformers};
+use super::sentence_transformers::{self, SentenceTransformers};
 
 /// The tasks that can be built.
 pub(crate) const TASKS: [ModelType; 4] = [
@@ -31,7 +31,7 @@ pub(crate) struct ModelFolder {
     pub(crate) config: Config,
     pub(crate) model_config: ModelConfig,
     pub(crate) tokenizer_path: PathBuf,
-    pub(crate) tokenizer_json: Vec<u8>,
+    pub(crate) tokenizer_json: String,
     pub(crate) tokenizer_config: TokenizerConfig,
     pub(crate) sentence_transformers: Option<SentenceTransformers>,
     /// The files that were read, apart from the graph.
@@ -100,6 +100,8 @@ pub(crate) enum ModelFolderError {
     Read { path: PathBuf, source: io::Error },
     #[error("`{}` cannot be parsed", path.display())]
     Json { path: PathBuf, source: serde_json::Error },
+    #[error("`{}` is not text in UTF-8", path.display())]
+    Utf8 { path: PathBuf },
     #[error("`{}` does not say which task the model answers: its architectures are {found}", path.display())]
     UnknownTask { path: PathBuf, found: String },
     #[error("`{}` asks for {what}, which is not supported: the results would be others than Python's", path.display())]
@@ -133,7 +135,7 @@ impl ModelFolderError {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "make it readable, for example with `chmod +r`"
             }
-            Self::Json { .. } => "copy the file again from the model",
+            Self::Json { .. } | Self::Utf8 { .. } => "copy the file again from the model",
             Self::Read { .. } | Self::Unsupported { .. } => return None,
         };
         Some(hint.to_owned())
@@ -152,7 +154,8 @@ impl ModelFolder {
         let config_json = reader.required("config.json")?;
         let config = parse(&path.join("config.json"), &config_json)?;
         let model_config = parse(&path.join("config.json"), &config_json)?;
-        let tokenizer_json = reader.required("tokenizer.json")?;
+        let tokenizer_json = String::from_utf8(reader.required("tokenizer.json")?)
+            .map_err(|_| ModelFolderError::Utf8 { path: path.join("tokenizer.json") })?;
         let tokenizer_config = reader.optional_json("tokenizer_config.json")?.unwrap_or_default();
         let sentence_transformers = sentence_transformers::read(&mut reader)?;
         Ok(Self {
@@ -167,12 +170,6 @@ impl ModelFolder {
             sources: reader.sources,
             path: path.to_owned(),
         })
-    }
-
-    /// The folder's own name, as the model's default name.
-    pub(crate) fn name(&self) -> String {
-        let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
-        path.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
     }
 
     /// The task, and the file that says so.
