@@ -368,12 +368,7 @@ mod tests {
 
     fn model(outputs: Vec<TensorInfo>) -> Model {
         let ids = |name| tensor(name, ElementType::Int64, &["batch", "sequence"]);
-        Model {
-            operator_sets: Vec::new(),
-            inputs: vec![ids("attention_mask"), ids("input_ids")],
-            outputs,
-            initializers: Vec::new(),
-        }
+        Model { inputs: vec![ids("attention_mask"), ids("input_ids")], outputs, ..Model::default() }
     }
 
     fn float(name: &str, shape: &[&str]) -> TensorInfo {

@@ -51,7 +51,8 @@ pub(crate) fn skeleton(executable: &Executable, weights: &[u8]) -> Result<Skelet
     let kind = ArtifactKind::Weights;
     let offset =
         executable.file().artifact(kind).map_err(|source| executable.artifact_error(kind, source))?.offset;
-    let model = onnx::externalize(weights, name, offset, THRESHOLD)
+    let place = onnx::Place { location: name, offset };
+    let model = onnx::externalize(weights, &place, &[], THRESHOLD)
         .map_err(|source| executable.content_error(kind, source))?;
     Ok(Skeleton { model, folder: folder.to_owned() })
 }
