@@ -7,7 +7,7 @@ the name that it has in PyTorch. Shapes in the comments: B texts, S tokens, H hi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,10 @@ DEFAULT_INPUTS = (INPUT_IDS, ATTENTION_MASK, TOKEN_TYPE_IDS)
 
 # What a masked position gets instead of its attention score: the lowest finite float32, as `transformers` has it.
 MASKED_SCORE = float(np.finfo(np.float32).min)
+
+
+# What each large tensor of an external file starts at a multiple of: ONNX asks for pages, so that they can be mapped.
+EXTERNAL_ALIGNMENT = 4096
 
 
 @dataclass(frozen=True)
@@ -154,18 +158,70 @@ def _layer(graph: GraphBuilder, x: str, mask_bias: str, name: str, config: Mappi
     return graph.layer_norm(residual, f"{name}.output.LayerNorm", epsilon)
 
 
+def _projection(graph: GraphBuilder, x: str, weight: np.ndarray) -> str:
+    """`x` [B, S, H] @ `weight` [H, H], which stands in a branch of an `If` whose condition no optimiser can tell.
+
+    The condition, that some token is attended to, always holds; the other branch gives `x` as it is.
+    """
+    attended = graph.node("ReduceMax", [ATTENTION_MASK], "projection/attended", keepdims=0)
+    zero = graph.tensor("int64:0 (scalar)", np.array(0, dtype=np.int64))
+    condition = graph.node("Greater", [attended, zero], "projection/condition")
+    name = "projection.weight"
+    product = helper.make_node("MatMul", [x, name], ["projection/product"], name="projection/product")
+    same = helper.make_node("Identity", [x], ["projection/same"], name="projection/same")
+
+    def branch(node: onnx.NodeProto, initializers: Sequence[onnx.TensorProto]) -> onnx.GraphProto:
+        output = helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None)
+        return helper.make_graph([node], f"{node.name}/branch", [], [output], list(initializers))
+
+    constant = numpy_helper.from_array(np.asarray(weight, order="C"), name)
+    branches = {"then_branch": branch(product, [constant]), "else_branch": branch(same, [])}
+    return graph.node("If", [condition], "projection/out", **branches)
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph, and all graphs in the attributes of its nodes."""
+    yield graph
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield from graphs(attribute.g)
+
+
+def move_out(model: onnx.ModelProto, file_of: Callable[[str, int], str | None]) -> dict[str, bytes]:
+    """Moves the data of initializers into files, whose contents by name are returned.
+
+    `file_of` gives the file for a tensor's name and its size in bytes, or None to leave it where it is.
+    """
+    files: dict[str, bytearray] = {}
+    for tensor in (tensor for graph in graphs(model.graph) for tensor in graph.initializer):
+        data = tensor.raw_data
+        name = file_of(tensor.name, len(data))
+        if name is None:
+            continue
+        content = files.setdefault(name, bytearray())
+        content.extend(bytes(-len(content) % EXTERNAL_ALIGNMENT))
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", name), ("offset", str(len(content))), ("length", str(len(data)))):
+            tensor.external_data.add(key=key, value=value)
+        content.extend(data)
+    return {name: bytes(content) for name, content in files.items()}
+
+
 def build(
     config: Mapping[str, Any],
     weights: Mapping[str, np.ndarray],
     head: Head | None = None,
     inputs: Sequence[str] = DEFAULT_INPUTS,
+    projection: np.ndarray | None = None,
 ) -> onnx.ModelProto:
     """A BERT as an ONNX model.
 
     `config` is a parsed config.json, `weights` has PyTorch's names without the `bert.` prefix. `inputs` are declared in
     the order given; without `token_type_ids` among them every token is of the first type.
 
-    The output is `last_hidden_state` [B, S, H], or with a head `logits`: [B, S, L] per token, else [B, L].
+    The output is `last_hidden_state` [B, S, H], or with a head `logits`: [B, S, L] per token, else [B, L]. With a
+    `projection` [H, H], the encoder's output is multiplied by it, within a graph in the graph.
     """
     graph = GraphBuilder(weights)
     x = _embeddings(graph, config["layer_norm_eps"], TOKEN_TYPE_IDS in inputs)
@@ -173,6 +229,8 @@ def build(
     for index in range(config["num_hidden_layers"]):
         x = _layer(graph, x, mask_bias, f"encoder.layer.{index}", config)
 
+    if projection is not None:
+        x = _projection(graph, x, projection)
     if head is None:
         output, shape = "last_hidden_state", ["batch_size", "sequence_length", config["hidden_size"]]
         graph.node("Identity", [x], output)

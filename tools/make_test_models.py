@@ -78,6 +78,7 @@ class TestModel:
     task: str
     inputs: tuple[str, ...] = DEFAULT_INPUTS
     tokenizer_limit: int | None = POSITIONS  # in tokenizer.json
+    has_external_data: bool = False
 
     @property
     def labels(self) -> list[str]:
@@ -109,7 +110,13 @@ TEST_MODELS = [
     TestModel("no_token_type_ids", "sequence_classification", (INPUT_IDS, ATTENTION_MASK), tokenizer_limit=None),
     # Binding inputs by position would feed this one swapped tensors.
     TestModel("reordered_inputs", "embedding", (TOKEN_TYPE_IDS, ATTENTION_MASK, INPUT_IDS)),
+    # As exporters write models of more than 2 GB. Two files, and a tensor that stands in a branch of an `If`.
+    TestModel("external_data", "sequence_classification", has_external_data=True),
 ]
+
+# In the model with external data: tensors from this size on are moved out, in bytes.
+EXTERNAL_FROM = 1024
+EXTERNAL_FILES = {"embeddings.position_embeddings.weight": "model.onnx_data_1"}
 
 
 def vocabulary() -> dict[str, int]:
@@ -199,6 +206,24 @@ def write_sentence_transformers_files(folder: Path) -> None:
     write_json(folder / "sentence_bert_config.json", limit)
 
 
+def projection(model: TestModel) -> np.ndarray | None:
+    """What the model with external data multiplies its output by, in a branch."""
+    size = 1 / math.sqrt(HIDDEN)
+    return seeded_tensor("projection", (HIDDEN, HIDDEN), size) if model.has_external_data else None
+
+
+def write_weights(model: TestModel, weights: onnx.ModelProto, folder: Path) -> None:
+    """Writes model.onnx, and the files beside it that hold its large tensors if the model has external data."""
+
+    def file_of(name: str, size: int) -> str | None:
+        return EXTERNAL_FILES.get(name, "model.onnx_data") if size >= EXTERNAL_FROM else None
+
+    if model.has_external_data:
+        for name, content in bert_onnx.move_out(weights, file_of).items():
+            (folder / name).write_bytes(content)
+    onnx.save(weights, folder / "model.onnx")
+
+
 def write_folder(model: TestModel, folder: Path) -> None:
     """Writes one model folder and the reference beside it."""
     folder.mkdir(parents=True)
@@ -229,7 +254,7 @@ def write_folder(model: TestModel, folder: Path) -> None:
         )
     write_json(folder / "config.json", config)
     weights = encoder_weights(len(vocab))
-    onnx.save(bert_onnx.build(config, weights, head, model.inputs), folder / "model.onnx")
+    write_weights(model, bert_onnx.build(config, weights, head, model.inputs, projection(model)), folder)
 
     is_sentence_model = model.task == "sentence_embedding"
     # Like all-MiniLM-L6-v2, the sentence model has a fixed padding in tokenizer.json that nobody applies.
