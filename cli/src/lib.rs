@@ -5,6 +5,7 @@
 #![deny(missing_docs)]
 
 mod args;
+mod assembly;
 mod base;
 mod bases;
 mod build;
@@ -19,6 +20,7 @@ mod interrupt;
 mod model;
 mod pins;
 mod progress;
+mod rebase;
 mod sources;
 mod suggestion;
 mod terminal;
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command, mut global: args::Global, terminal: Terminal) -> Result<(), Error> {
     match command {
         Command::Build(arguments) => build::run(&arguments, &mut global, terminal),
+        Command::Rebase(arguments) => rebase::run(&arguments, &global, terminal),
         Command::Inspect(arguments) => inspect::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Extract(arguments) => extract::run(&arguments, terminal),

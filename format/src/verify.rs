@@ -110,7 +110,8 @@ impl Encoderfile {
         Ok(Finding { subject: Subject::Base, offset: 0, length, outcome })
     }
 
-    fn verify_manifest(&self) -> Finding {
+    /// Compares the manifest's bytes with the digest that it holds of itself.
+    pub fn verify_manifest(&self) -> Finding {
         let outcome = match manifest::own_digests(self.manifest_bytes()) {
             Some((recorded, found)) => compare(recorded, found),
             // A writer that leaves its name also leaves the digest: a manifest that lost it was changed.

@@ -1,0 +1,143 @@
+//! The command line of `encoderfile build` and `encoderfile rebase`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use encoderfile_format::ModelType;
+
+use super::Release;
+
+pub(crate) const BUILD_HELP: &str = "\
+Examples:
+  encoderfile build ./my-model                       for this machine
+  encoderfile build ./my-model -o search --target aarch64-unknown-linux-gnu
+  encoderfile build -f encoderfile.yml               what the file says
+  encoderfile build --locked --no-download           in CI: pinned and cached
+  encoderfile build --update-base --runtime-version '^0.1'
+  encoderfile build ./my-model --base-binary-path ./encoderfile-runtime
+
+encoderfile.yml, every key but `path` may be left out:
+  encoderfile:
+    path: ./my-model                 # relative to this file
+    name: my-model
+    version: 1.0.0
+    model_type: sentence_embedding
+    output_path: ./my-model.encoderfile
+    target: x86_64-unknown-linux-gnu # or a list
+    runtime_version: ^0.1            # of the base binary; or latest, or 0.1.0
+    base_binary_path: ./encoderfile-runtime
+    cache_dir: ./cache
+
+encoderfile.lock, beside the build file, pins the base binary of each target:
+version, key, digests. Commit it.";
+
+#[derive(Debug, Args)]
+#[command(after_help = BUILD_HELP)]
+pub(crate) struct Build {
+    /// Model folder, as Hugging Face lays one out: model.onnx, config.json, tokenizer.json
+    #[arg(value_name = "MODEL_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) model_dir: Option<PathBuf>,
+
+    /// Build file [default without a model folder: ./encoderfile.yml]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+
+    /// The file to write [default: {name}.encoderfile in the working folder]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+
+    /// The model's name [default: the folder's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// The model's version
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) model_version: Option<String>,
+
+    /// The task [default: what the folder's files say]
+    #[arg(long, value_name = "TASK", value_parser = model_type_parser())]
+    pub(crate) model_type: Option<ModelType>,
+
+    /// Target triple to build for (repeatable) [default: this machine's]
+    #[arg(long = "target", id = "targets", value_name = "TRIPLE")]
+    pub(crate) targets: Vec<String>,
+
+    /// Use this base binary instead of a release's; nothing is downloaded or cached
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) base_binary_path: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) release: Release,
+
+    /// Fail if the lockfile would change: every base binary is the one that is pinned there
+    #[arg(long)]
+    pub(crate) locked: bool,
+
+    /// As `--locked --no-download`
+    #[arg(long)]
+    pub(crate) frozen: bool,
+
+    /// Look for the base binary anew and move its pin in the lockfile
+    #[arg(long, conflicts_with_all = ["locked", "frozen"])]
+    pub(crate) update_base: bool,
+
+    /// Lockfile [default: encoderfile.lock beside the build file]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) lockfile: Option<PathBuf>,
+
+    /// Do not run the new file once before it takes its name
+    #[arg(long)]
+    pub(crate) no_check: bool,
+
+    /// Print what was built as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The tasks that can be built, by the names that encoderfile.yml has for them.
+fn model_type_parser() -> impl clap::builder::TypedValueParser<Value = ModelType> {
+    use clap::builder::TypedValueParser as _;
+    let names = crate::model::TASKS.map(|task| task.to_string());
+    clap::builder::PossibleValuesParser::new(names)
+        .map(|name| name.parse::<ModelType>().expect("one of the possible values"))
+}
+
+const REBASE_HELP: &str = "\
+Examples:
+  encoderfile rebase search.encoderfile -o new.encoderfile        this program's release
+  encoderfile rebase search.encoderfile --target aarch64-unknown-linux-gnu -o search-arm
+  encoderfile rebase search.encoderfile --runtime-version latest -o new.encoderfile
+
+The model, its name and its settings stay as they are, to the byte; every artifact is
+verified while it is copied. Files of encoderfile 0.7 can be given too.";
+
+#[derive(Debug, Args)]
+#[command(after_help = REBASE_HELP)]
+pub(crate) struct Rebase {
+    /// Encoderfile
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// The file to write
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: PathBuf,
+
+    /// Target triple to put it on (repeatable) [default: the file's]
+    #[arg(long = "target", id = "targets", value_name = "TRIPLE")]
+    pub(crate) targets: Vec<String>,
+
+    /// Use this base binary instead of a release's; nothing is downloaded or cached
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) base_binary_path: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) release: Release,
+
+    /// Do not run the new file once before it takes its name
+    #[arg(long)]
+    pub(crate) no_check: bool,
+
+    /// Print what was written as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
