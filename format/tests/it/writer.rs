@@ -1,7 +1,7 @@
 //! What can go wrong while a file is written, and what is left behind: nothing.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -142,10 +142,11 @@ fn extracting_does_not_destroy_the_file() {
     let before = fs::read(&output).unwrap();
     let file = Encoderfile::open(File::open(&output).unwrap()).unwrap();
     for target in [&output, &link] {
-        let error = file.extract(ArtifactKind::Tokenizer, target).unwrap_err();
+        let error = file.extract(file.artifact(ArtifactKind::Tokenizer).unwrap(), target).unwrap_err();
         assert!(matches!(error, WriteError::OutputIsInput { .. }), "{error:?}");
     }
-    let error = file.extract(ArtifactKind::Tokenizer, scene.folder.path()).unwrap_err();
+    let error =
+        file.extract(file.artifact(ArtifactKind::Tokenizer).unwrap(), scene.folder.path()).unwrap_err();
     assert!(matches!(error, WriteError::OutputIsFolder { .. }));
     assert_eq!(fs::read(&output).unwrap(), before);
     assert_eq!(scene.names(), ["base", "link", "model"]);
@@ -208,15 +209,51 @@ fn artifacts_that_the_format_does_not_have_are_refused() {
 fn a_manifest_that_no_reader_accepts_is_refused() {
     let scene = Scene::new();
     let output = scene.path("model");
-    let long = Payload { name: "n".repeat(16 << 20), ..tokenizer() };
+    let mut long = tokenizer();
+    long.description.name = "n".repeat(16 << 20);
     let error = scene.write(&long, &output).unwrap_err();
     assert!(matches!(error, WriteError::Manifest(Error::ManifestSize { .. })), "{error:?}");
     let source =
         encoderfile_format::SourceFile { name: "part".to_owned(), length: 1, sha256: Digest::of(b"x") };
-    let many = Payload { sources: vec![source; 5000], ..tokenizer() };
+    let mut many = tokenizer();
+    many.description.sources = vec![source; 5000];
     let error = scene.write(&many, &output).unwrap_err();
     assert!(matches!(error, WriteError::Manifest(Error::ManifestFields { .. })), "{error:?}");
+    let named = |kind, name: &str| Part { name: Some(name.to_owned()), ..Part::bytes(kind, b"x".to_vec()) };
+    for parts in [
+        vec![Part::bytes(ArtifactKind::Source, b"x".to_vec())],
+        vec![named(ArtifactKind::Source, "../config.json")],
+        vec![named(ArtifactKind::Weights, "a"), named(ArtifactKind::ExternalData, "a")],
+    ] {
+        let error = scene.write(&Payload { parts, ..tokenizer() }, &output).unwrap_err();
+        assert!(matches!(error, WriteError::Manifest(Error::ArtifactName { .. })), "{error:?}");
+    }
     assert_eq!(scene.names(), ["base"]);
+}
+
+#[test]
+fn a_damaged_artifact_does_not_get_onto_another_base_binary() {
+    let scene = Scene::new();
+    let (old, output) = (scene.path("old"), scene.path("new"));
+    scene.write(&with(scene.file("weights")), &old).unwrap().persist().unwrap();
+    let open = || Encoderfile::open(File::open(&old).unwrap()).unwrap();
+    let weights = open().artifact(ArtifactKind::Weights).unwrap().clone();
+    let file = File::options().write(true).open(&old).unwrap();
+    file.write_all_at(b"S", weights.offset).unwrap();
+
+    let payload = Payload::of(&open(), &old, tokenizer().writer, false).unwrap();
+    let error = scene.write(&payload, &output).unwrap_err();
+    let WriteError::Damaged { path, source } = error else { panic!("{error:?}") };
+    assert_eq!(path, old);
+    assert!(matches!(source, Error::ArtifactDigest { kind: ArtifactKind::Weights, expected, .. }
+        if expected == Digest::of(b"some weights")));
+    let error = scene.write(&payload, &old).unwrap_err();
+    assert!(matches!(error, WriteError::OutputIsInput { .. }), "{error:?}");
+
+    file.write_all_at(b"A", 0).unwrap();
+    let error = open().extract_base(&output).unwrap_err();
+    assert!(matches!(error, WriteError::BaseDigest { expected, .. } if expected == Digest::of(BASE)));
+    assert_eq!(scene.names(), ["base", "old", "weights"]);
 }
 
 #[test]
