@@ -93,13 +93,13 @@ impl Digests {
     }
 }
 
-/// Runs `fill`, which appends to the empty `file`, and returns what it returned with the digests that it asked for.
+/// Runs `content`, which appends to the empty `file`, and returns what it returned with the digests that it asked for.
 ///
 /// # Errors
-/// Those of `fill`; `failed` is made of those of the other threads, which only ever fail on `file`.
+/// Those of `content`; `failed` is made of those of the other threads, which only ever fail on `file`.
 pub(crate) fn append<T, E>(
     file: &File,
-    fill: impl FnOnce(&mut Appender<'_>) -> Result<T, E>,
+    content: impl FnOnce(&mut Appender<'_>) -> Result<T, E>,
     failed: impl Fn(io::Error) -> E,
 ) -> Result<(T, Digests), E> {
     let progress = Progress::default();
@@ -108,10 +108,10 @@ pub(crate) fn append<T, E>(
         let synchroniser = scope.spawn(move || flushes.into_iter().try_for_each(|()| file.sync_data()));
         let hashers = [(); HASHERS].map(|()| scope.spawn(|| progress.hash(file)));
         let mut appender = Appender { file, position: 0, flushed: 0, count: 0, flush, progress: &progress };
-        let filled = fill(&mut appender);
+        let result = content(&mut appender);
         let count = appender.count;
         drop(appender);
-        progress.finish(filled.is_err());
+        progress.finish(result.is_err());
         let mut digests = vec![Digest::from([0; Digest::LENGTH]); count];
         for hasher in hashers {
             for (index, digest) in hasher.join().expect("hashing does not panic").map_err(&failed)? {
@@ -119,7 +119,7 @@ pub(crate) fn append<T, E>(
             }
         }
         synchroniser.join().expect("flushing does not panic").map_err(&failed)?;
-        Ok((filled?, Digests(digests)))
+        Ok((result?, Digests(digests)))
     })
 }
 

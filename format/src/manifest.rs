@@ -1,5 +1,7 @@
 //! The manifest: what the model is, and where its artifacts lie.
 
+mod message;
+
 use std::collections::HashSet;
 use std::ops::Range;
 
@@ -7,8 +9,8 @@ use prost::Message as _;
 
 use crate::proto::manifest as proto;
 use crate::{
-    Artifact, ArtifactKind, Description, Digest, Edit, Error, ModelType, PoolingMode, Prompt,
-    SentencePooling, Setting, SourceFile, Tool, UnknownField, wire,
+    Artifact, ArtifactKind, Description, Digest, Edit, Error, ModelType, Prompt, SentencePooling, Setting,
+    SourceFile, Tool, UnknownField, wire,
 };
 
 /// Largest manifest that is read, in bytes.
@@ -225,88 +227,6 @@ pub(crate) fn is_relative_name(name: &str) -> bool {
     name.len() <= NAME_LIMIT
         && !name.contains(['\\', '\0'])
         && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
-}
-
-impl BaseProvenance {
-    fn to_proto(&self) -> proto::BaseBinary {
-        proto::BaseBinary {
-            target: self.target.clone(),
-            version: self.version.clone(),
-            sha256: self.sha256.as_bytes().to_vec(),
-            key_id: self.key_id.clone().unwrap_or_default(),
-        }
-    }
-
-    fn from_proto(base: proto::BaseBinary) -> Result<Self, Error> {
-        Ok(Self {
-            sha256: digest(&base.sha256, "the base binary")?,
-            target: base.target,
-            version: base.version,
-            key_id: Some(base.key_id).filter(|id| !id.is_empty()),
-        })
-    }
-}
-
-impl SentencePooling {
-    fn to_proto(&self) -> proto::SentencePooling {
-        proto::SentencePooling {
-            modes: self.modes.iter().map(|mode| mode.proto() as i32).collect(),
-            normalize: self.normalize,
-            exclude_prompt: self.exclude_prompt,
-        }
-    }
-
-    fn from_proto(pooling: proto::SentencePooling) -> Result<Self, Error> {
-        let modes = pooling.modes.into_iter().map(PoolingMode::from_number);
-        Ok(Self {
-            modes: modes.collect::<Result<_, _>>()?,
-            normalize: pooling.normalize,
-            exclude_prompt: pooling.exclude_prompt,
-        })
-    }
-}
-
-impl SourceFile {
-    fn to_proto(&self) -> proto::SourceFile {
-        let sha256 = self.sha256.as_bytes().to_vec();
-        proto::SourceFile { name: self.name.clone(), length: self.length, sha256 }
-    }
-
-    fn from_proto(source: proto::SourceFile) -> Result<Self, Error> {
-        let sha256 = digest(&source.sha256, &source.name)?;
-        Ok(Self { name: source.name, length: source.length, sha256 })
-    }
-}
-
-impl Prompt {
-    fn to_proto(&self) -> proto::Prompt {
-        proto::Prompt { name: self.name.clone(), text: self.text.clone() }
-    }
-
-    fn from_proto(prompt: proto::Prompt) -> Self {
-        Self { name: prompt.name, text: prompt.text }
-    }
-}
-
-impl Setting {
-    fn to_proto(&self) -> proto::Setting {
-        proto::Setting { key: self.key.clone(), value: self.value.clone(), source: self.source.clone() }
-    }
-
-    fn from_proto(setting: proto::Setting) -> Self {
-        Self { key: setting.key, value: setting.value, source: setting.source }
-    }
-}
-
-impl Edit {
-    fn to_proto(&self) -> proto::Edit {
-        let replacement = self.replacement.clone();
-        proto::Edit { offset: self.offset, length: self.length, replacement }
-    }
-
-    fn from_proto(edit: proto::Edit) -> Self {
-        Self { offset: edit.offset, length: edit.length, replacement: edit.replacement }
-    }
 }
 
 /// Walks an encoded manifest before anything is allocated for what is in it.

@@ -31,7 +31,7 @@ impl fmt::Display for Subject {
             Self::Base => f.pad("base"),
             Self::Manifest => f.pad("manifest"),
             Self::Padding => f.pad("padding"),
-            Self::Artifact { kind, name } => return f.pad(&label(*kind, name.as_deref())),
+            Self::Artifact { kind, name } => f.pad(&label(*kind, name.as_deref())),
         }
     }
 }

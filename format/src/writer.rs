@@ -7,12 +7,12 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::atomic::{Pending, create_beside, is_same_file};
-use crate::copy::{Appender, CopyError, Hashed, append};
+use crate::copy::{Appender, Hashed, append};
 use crate::manifest::{check_fields, is_free_number, is_relative_name, seal};
 use crate::reader::check_digest;
 use crate::{
     Artifact, ArtifactKind, BaseProvenance, Description, Digest, Encoderfile, Error, Footer, Layout,
-    MANIFEST_LIMIT, Manifest, Tool,
+    MANIFEST_LIMIT, Manifest, Tool, WriteError,
 };
 
 /// The base binary that a file is to start with.
@@ -112,109 +112,6 @@ impl Payload {
     }
 }
 
-/// Why a file cannot be written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WriteError {
-    /// Writing would destroy what is to be read.
-    #[error("the output `{}` is also the input `{}`", output.display(), input.display())]
-    OutputIsInput {
-        /// The output.
-        output: PathBuf,
-        /// The input that is the same file.
-        input: PathBuf,
-    },
-    /// A folder stands in the output's place.
-    #[error("the output `{}` is a folder", path.display())]
-    OutputIsFolder {
-        /// The output.
-        path: PathBuf,
-    },
-    /// A device, a pipe or a socket stands in the output's place. Renaming would replace it.
-    #[error("the output `{}` exists and is not a regular file", path.display())]
-    OutputIsSpecial {
-        /// The output.
-        path: PathBuf,
-    },
-    /// The output's folder is missing, full or read-only.
-    #[error("cannot write `{}`", path.display())]
-    Output {
-        /// The output.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// An input cannot be read.
-    #[error("cannot read `{}`", path.display())]
-    Input {
-        /// The input.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        source: io::Error,
-    },
-    /// An input became shorter while it was copied.
-    #[error("`{}` was changed while it was read: it had {expected} bytes, then {found}", path.display())]
-    InputChanged {
-        /// The input.
-        path: PathBuf,
-        /// Its length at the start.
-        expected: u64,
-        /// Bytes that could be read.
-        found: u64,
-    },
-    /// The format has no artifacts without bytes.
-    #[error("{kind} is empty")]
-    EmptyArtifact {
-        /// Which artifact.
-        kind: ArtifactKind,
-    },
-    /// Two artifacts of one kind.
-    #[error("there is more than one {kind}")]
-    SeveralArtifacts {
-        /// Which artifact.
-        kind: ArtifactKind,
-    },
-    /// A number that is no artifact's, or that of an artifact with a name.
-    #[error("an artifact cannot have the number {number}")]
-    ArtifactNumber {
-        /// The field number.
-        number: u32,
-    },
-    /// Names, sources or artifacts go beyond what a reader accepts.
-    #[error("no reader would accept the manifest")]
-    Manifest(#[source] Error),
-    /// The file would have more bytes than an offset can count.
-    #[error("the file would be larger than 2^64 bytes")]
-    TooLarge,
-    /// The base binary is not the one that was signed.
-    #[error("base binary `{}` is damaged: expected sha256 {expected}, found {found}", path.display())]
-    BaseDigest {
-        /// The base binary.
-        path: PathBuf,
-        /// What the signed index says.
-        expected: Digest,
-        /// What was copied.
-        found: Digest,
-    },
-    /// An artifact that was copied from another encoderfile is not what that file says it is.
-    #[error("`{}` is damaged", path.display())]
-    Damaged {
-        /// The other encoderfile.
-        path: PathBuf,
-        /// What is damaged.
-        #[source]
-        source: Error,
-    },
-    /// What was written cannot be read back.
-    #[error("the written file cannot be read back")]
-    ReadBack(#[source] Error),
-    /// What is to be extracted cannot be read, or is damaged.
-    #[error(transparent)]
-    Extract(#[from] Error),
-}
-
 /// A complete, executable file (mode 0755) that has not got its name yet. It is removed when dropped.
 #[derive(Debug)]
 pub struct Draft {
@@ -233,7 +130,7 @@ impl Draft {
     /// # Errors
     /// [`WriteError::ReadBack`]
     pub fn open(&self) -> Result<Encoderfile, WriteError> {
-        let file = File::open(self.path()).map_err(|source| output_error(&self.output, source))?;
+        let file = File::open(self.path()).map_err(|source| WriteError::output(&self.output, source))?;
         Encoderfile::open(file).map_err(WriteError::ReadBack)
     }
 
@@ -242,7 +139,7 @@ impl Draft {
     /// # Errors
     /// [`WriteError::Output`]
     pub fn persist(self) -> Result<PathBuf, WriteError> {
-        self.pending.persist().map_err(|source| output_error(&self.output, source))
+        self.pending.persist().map_err(|source| WriteError::output(&self.output, source))
     }
 }
 
@@ -269,11 +166,13 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
     let layout = Layout::new(base_length, manifest_length, &lengths).ok_or(WriteError::TooLarge)?;
     let footer = Footer { manifest_offset: layout.manifest_offset, manifest_length };
 
-    let temporary = create_beside(output).map_err(|source| output_error(output, source))?;
-    let failed = |source| output_error(output, source);
+    let temporary = create_beside(output).map_err(|source| WriteError::output(output, source))?;
+    let failed = |source| WriteError::output(output, source);
     let fill = |appender: &mut Appender<'_>| {
         let base_hash = appender.hash_next(base_length);
-        appender.copy(base.file, 0, base_length).map_err(|error| copy_error(error, base.path, output))?;
+        appender
+            .copy(base.file, 0, base_length)
+            .map_err(|error| WriteError::copy(error, base.path, output))?;
         appender.skip_to(layout.manifest_offset + manifest_length);
         let mut hashes = Vec::with_capacity(lengths.len());
         for &(index, offset) in &layout.artifacts {
@@ -293,11 +192,11 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
     for (index, offset, hash) in hashes {
         let sha256 = match hash {
             Hash::Known(digest) => digest,
-            Hash::Pending(hashed) => digests.get(hashed),
+            Hash::Pending(pending) => digests.get(pending),
         };
         if let Content::Artifact { path, artifact, .. } = &payload.parts[index].content {
             check_digest(artifact, sha256)
-                .map_err(|source| WriteError::Damaged { path: path.clone(), source })?;
+                .map_err(|source| WriteError::Damaged { path: path.clone(), source: Box::new(source) })?;
         }
         let artifact = &mut manifest.artifacts[index];
         (artifact.offset, artifact.sha256) = (offset, sha256);
@@ -319,20 +218,20 @@ enum Hash {
 fn append_content(appender: &mut Appender<'_>, content: &Content, output: &Path) -> Result<Hash, WriteError> {
     match content {
         Content::Bytes(bytes) => {
-            appender.bytes(bytes).map_err(|source| output_error(output, source))?;
+            appender.bytes(bytes).map_err(|source| WriteError::output(output, source))?;
             Ok(Hash::Known(Digest::of(bytes)))
         }
         Content::File { path, file } => {
             let length = input_length(path, file)?;
-            let hashed = appender.hash_next(length);
-            appender.copy(file, 0, length).map_err(|error| copy_error(error, path, output))?;
-            Ok(Hash::Pending(hashed))
+            let pending = appender.hash_next(length);
+            appender.copy(file, 0, length).map_err(|error| WriteError::copy(error, path, output))?;
+            Ok(Hash::Pending(pending))
         }
         Content::Artifact { path, file, artifact, is_verified } => {
             let &Artifact { offset, length, sha256, .. } = artifact;
             let hash =
                 if *is_verified { Hash::Known(sha256) } else { Hash::Pending(appender.hash_next(length)) };
-            appender.copy(file, offset, length).map_err(|error| copy_error(error, path, output))?;
+            appender.copy(file, offset, length).map_err(|error| WriteError::copy(error, path, output))?;
             Ok(hash)
         }
     }
@@ -418,7 +317,7 @@ fn check_output(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<(),
 }
 
 /// Checks that renaming a file to `output` destroys nothing but a file, and none of the inputs.
-fn check_output_against<'a>(
+pub(crate) fn check_output_against<'a>(
     output: &Path,
     inputs: impl Iterator<Item = (&'a Path, &'a File)>,
 ) -> Result<(), WriteError> {
@@ -440,73 +339,4 @@ fn check_output_against<'a>(
         }
     }
     Ok(())
-}
-
-fn output_error(output: &Path, source: io::Error) -> WriteError {
-    WriteError::Output { path: output.to_owned(), source }
-}
-
-fn copy_error(error: CopyError, input: &Path, output: &Path) -> WriteError {
-    let path = input.to_owned();
-    match error {
-        CopyError::Read(source) => WriteError::Input { path, source },
-        CopyError::Write(source) => output_error(output, source),
-        CopyError::Shrunk { expected, found } => WriteError::InputChanged { path, expected, found },
-    }
-}
-
-impl Encoderfile {
-    /// Writes the bytes of one of this file's artifacts to a file of their own (mode 0644), verifying their digest on the
-    /// way. The file appears whole or not at all.
-    ///
-    /// # Errors
-    /// [`WriteError::Extract`] as [`Encoderfile::check`] would say it, [`WriteError::Output`] where it cannot be written,
-    /// [`WriteError::OutputIsInput`] where it is this very file.
-    pub fn extract(&self, artifact: &Artifact, output: &Path) -> Result<(), WriteError> {
-        let &Artifact { offset, length, .. } = artifact;
-        let (pending, digest) = self.extract_range(offset, length, output, 0o644)?;
-        check_digest(artifact, digest)?;
-        pending.persist().map_err(|source| output_error(output, source))?;
-        Ok(())
-    }
-
-    /// Writes the base binary to a file of its own (mode 0755), verifying its digest where the manifest has it.
-    ///
-    /// # Errors
-    /// As those of [`extract`](Self::extract); [`WriteError::BaseDigest`] where it is damaged.
-    pub fn extract_base(&self, output: &Path) -> Result<(), WriteError> {
-        let (pending, found) = self.extract_range(0, self.base_length(), output, 0o755)?;
-        if let Some(base) = self.manifest().base.as_ref().filter(|base| base.sha256 != found) {
-            return Err(WriteError::BaseDigest { path: output.to_owned(), expected: base.sha256, found });
-        }
-        pending.persist().map_err(|source| output_error(output, source))?;
-        Ok(())
-    }
-
-    fn extract_range(
-        &self,
-        offset: u64,
-        length: u64,
-        output: &Path,
-        mode: u32,
-    ) -> Result<(Pending, Digest), WriteError> {
-        // An open file has no name of its own; whatever it was opened by, it is the output's.
-        check_output_against(output, [(output, self.file())].into_iter())?;
-        let failed = |source| output_error(output, source);
-        let temporary = create_beside(output).map_err(failed)?;
-        let fill = |appender: &mut Appender<'_>| {
-            let hashed = appender.hash_next(length);
-            let copied = appender.copy(self.file(), offset, length);
-            copied.map(|()| hashed).map_err(|error| match error {
-                CopyError::Read(source) => Error::Read { offset, length, source }.into(),
-                CopyError::Write(source) => failed(source),
-                CopyError::Shrunk { .. } => {
-                    Error::Read { offset, length, source: io::ErrorKind::UnexpectedEof.into() }.into()
-                }
-            })
-        };
-        let (hashed, digests) = append(temporary.as_file(), fill, failed)?;
-        let pending = Pending::new(temporary, output, mode).map_err(failed)?;
-        Ok((pending, digests.get(hashed)))
-    }
 }

@@ -245,7 +245,7 @@ fn a_damaged_artifact_does_not_get_onto_another_base_binary() {
     let error = scene.write(&payload, &output).unwrap_err();
     let WriteError::Damaged { path, source } = error else { panic!("{error:?}") };
     assert_eq!(path, old);
-    assert!(matches!(source, Error::ArtifactDigest { kind: ArtifactKind::Weights, expected, .. }
+    assert!(matches!(*source, Error::ArtifactDigest { kind: ArtifactKind::Weights, expected, .. }
         if expected == Digest::of(b"some weights")));
     let error = scene.write(&payload, &old).unwrap_err();
     assert!(matches!(error, WriteError::OutputIsInput { .. }), "{error:?}");
