@@ -8,6 +8,9 @@ use crate::wire::{Field, fields};
 /// How deep graphs may stand in graphs. Protobuf's own limit of 100 messages, which ONNX Runtime has, is met earlier.
 pub(super) const DEPTH_LIMIT: usize = 64;
 
+/// No model has as many nodes, attributes and tensors together; more are damage, and would only take time.
+const MESSAGES_LIMIT: usize = 1 << 22;
+
 /// A kind of message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Message {
@@ -83,47 +86,58 @@ pub(super) trait Visitor {
 /// Walks all of a model's messages that may have tensors in them: the main graph, graphs in attributes, functions,
 /// training steps. Each field is looked at once, values of tensors are not.
 pub(super) fn walk(model: &[u8], visitor: &mut impl Visitor) -> Result<(), OnnxError> {
-    walk_message(model, Message::Model, 0..model.len(), 0, visitor)
+    Walk { model, visitor, messages: 0 }.message(Message::Model, 0..model.len(), 0)
 }
 
-fn walk_message(
-    model: &[u8],
-    message: Message,
-    range: Range<usize>,
-    depth: usize,
-    visitor: &mut impl Visitor,
-) -> Result<(), OnnxError> {
-    let mut seen = 0_u64;
-    for item in fields(model, range) {
-        let item = item?;
-        let Some((child, count)) = message.child(item.number) else {
-            continue;
-        };
-        let content = item.bytes()?;
-        if count == Count::One {
-            let bit = 1 << item.number;
-            if seen & bit != 0 {
-                return Err(match child {
-                    Message::MainGraph => OnnxError::SeveralGraphs,
-                    _ => OnnxError::Repeated { offset: item.span.start },
+struct Walk<'a, V> {
+    model: &'a [u8],
+    visitor: &'a mut V,
+    /// How many messages were met.
+    messages: usize,
+}
+
+impl<V: Visitor> Walk<'_, V> {
+    /// Walks what is in a message, which is in `depth` graphs besides the main one.
+    fn message(&mut self, message: Message, range: Range<usize>, depth: usize) -> Result<(), OnnxError> {
+        let mut seen = 0_u64;
+        for item in fields(self.model, range) {
+            let item = item?;
+            let Some((child, count)) = message.child(item.number) else {
+                continue;
+            };
+            let content = item.bytes()?;
+            if count == Count::One {
+                let bit = 1 << item.number;
+                if seen & bit != 0 {
+                    return Err(match child {
+                        Message::MainGraph => OnnxError::SeveralGraphs,
+                        _ => OnnxError::Repeated { offset: item.span.start },
+                    });
+                }
+                seen |= bit;
+            }
+            if self.messages == MESSAGES_LIMIT {
+                return Err(OnnxError::TooMany {
+                    what: "nodes, attributes and tensors",
+                    limit: MESSAGES_LIMIT,
                 });
             }
-            seen |= bit;
+            self.messages += 1;
+            if matches!(child, Message::Weight | Message::Tensor) {
+                self.visitor.tensor(child, &item, content)?;
+                continue;
+            }
+            let depth = depth + usize::from(child == Message::Graph);
+            if depth > DEPTH_LIMIT {
+                return Err(OnnxError::TooDeep { offset: item.span.start });
+            }
+            self.visitor.enter(&item, &content);
+            self.message(child, content, depth)?;
+            self.visitor.leave();
         }
-        if matches!(child, Message::Weight | Message::Tensor) {
-            visitor.tensor(child, &item, content)?;
-            continue;
+        if message == Message::Model && seen & (1 << field::model::GRAPH) == 0 {
+            return Err(OnnxError::NotOnnx { missing: "graph" });
         }
-        let depth = depth + usize::from(child == Message::Graph);
-        if depth > DEPTH_LIMIT {
-            return Err(OnnxError::TooDeep { offset: item.span.start });
-        }
-        visitor.enter(&item, &content);
-        walk_message(model, child, content, depth, visitor)?;
-        visitor.leave();
+        Ok(())
     }
-    if message == Message::Model && seen & (1 << field::model::GRAPH) == 0 {
-        return Err(OnnxError::NotOnnx { missing: "graph" });
-    }
-    Ok(())
 }

@@ -204,11 +204,14 @@ fn a_length_comes_from_the_model_its_shapes_or_the_file() {
     assert_eq!(place(99, &[7], &[("offset", "30"), ("length", "7")]), (1030, 7));
 }
 
+/// Data type, dimensions and external data of a tensor.
+type Case<'a> = (u64, &'a [u64], &'a [(&'a str, &'a str)]);
+
 #[test]
 fn values_outside_of_their_file_are_refused() {
     let far = (1_u64 << 63).to_string();
     let last = u64::MAX.to_string();
-    let outside: [(u64, &[u64], &[(&str, &str)]); 9] = [
+    let outside: [Case<'_>; 9] = [
         (1, &[26], &[]),
         (1, &[1], &[("offset", "97")]),
         (1, &[1], &[("offset", &far)]),
@@ -330,6 +333,7 @@ fn more_than_any_model_has_is_refused() {
         model(&bytes(11, b"").repeat((1 << 12) + 1), &[]),
         model(&bytes(12, b"").repeat((1 << 12) + 1), &[]),
         model(&[], &bytes(8, b"").repeat(1 << 12)),
+        model(&bytes(1, b"").repeat(1 << 22), &[]),
     ];
     for model in many {
         let error = Model::parse(&model).unwrap_err();
