@@ -31,6 +31,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+pub use build_file::{
+    BuildFile, BuildFileError, LuaLib, ModelFiles, PadStrategy, Place, TokenizerSettings, Transform,
+    TruncationSide, TruncationStrategy,
+};
+
 use crate::args::{Arguments, Command};
 use crate::error::Error;
 use crate::terminal::Terminal;
