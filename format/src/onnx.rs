@@ -6,9 +6,11 @@
 mod element_type;
 mod embedding;
 mod external;
+mod inline;
 mod model;
 mod node;
 mod operators;
+mod rewrite;
 mod skeleton;
 mod tensor;
 mod tree;
@@ -16,6 +18,7 @@ mod tree;
 pub use element_type::ElementType;
 pub use embedding::EmbeddingTable;
 pub use external::{check_external, check_location};
+pub use inline::inline_beyond_main_graph;
 pub use model::{Dimension, Model, OperatorSet, TensorInfo};
 pub use operators::{
     NEWEST_IR_VERSION, NEWEST_OPERATOR_SET, OLDEST_OPERATOR_SET, ONNX_RUNTIME, OperatorError,

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::external::{check_location, extent, no_file};
+use super::rewrite::{rewrite, without_values};
 use super::tensor::{Initializer, InitializerData};
-use super::tree::{self, Message, Visitor};
+use super::tree::Message;
 use super::{ElementType, OnnxError, field};
-use crate::wire::{Field, fields, put_bytes, put_integer, put_varint};
+use crate::wire::{put_bytes, put_integer};
 
 /// Where a model stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,73 +37,20 @@ pub fn externalize(
     threshold: usize,
 ) -> Result<Vec<u8>, OnnxError> {
     let files = files.iter().map(|(name, range)| (*name, range.clone())).collect();
-    let root = Open::default();
-    let mut skeleton = Skeleton { model, place, files, threshold, patches: Vec::new(), open: vec![root] };
-    tree::walk(model, &mut skeleton)?;
-    Ok(skeleton.write())
+    let skeleton = Skeleton { place, files, threshold };
+    rewrite(model, &mut |kind, tensor, content| {
+        let Some(target) = skeleton.target(kind, tensor)? else {
+            return Ok(None);
+        };
+        external_tensor(model, content, place.location, &target).map(Some)
+    })
 }
 
-/// A change of the model: these bytes stand in place of a range.
-struct Patch {
-    range: Range<usize>,
-    bytes: Vec<u8>,
-}
-
-/// A message that the walk is in.
-#[derive(Default)]
-struct Open {
-    number: u32,
-    /// Index of the patch that is kept free for its tag and length.
-    patch: usize,
-    length: usize,
-    /// Bytes that patches have taken from its content, and brought into it.
-    removed: usize,
-    added: usize,
-}
-
-/// Collects changes in the order of their bytes, so that the model is copied once, however deep they stand.
+/// Decides which tensors point where.
 struct Skeleton<'a> {
-    model: &'a [u8],
     place: &'a Place<'a>,
     files: HashMap<&'a str, Range<u64>>,
     threshold: usize,
-    patches: Vec<Patch>,
-    /// The messages that the walk is in, the whole model first.
-    open: Vec<Open>,
-}
-
-impl Visitor for Skeleton<'_> {
-    fn enter(&mut self, field: &Field, content: &Range<usize>) {
-        let patch = self.patches.len();
-        self.patches.push(Patch { range: field.span.start..content.start, bytes: Vec::new() });
-        self.open.push(Open { number: field.number, patch, length: content.len(), removed: 0, added: 0 });
-    }
-
-    fn leave(&mut self) {
-        let open = self.open.pop().expect("left as often as entered");
-        if self.patches.len() == open.patch + 1 {
-            self.patches.pop();
-            return;
-        }
-        let header = &mut self.patches[open.patch];
-        put_varint(&mut header.bytes, u64::from(open.number) << 3 | 2);
-        put_varint(&mut header.bytes, (open.length - open.removed + open.added) as u64);
-        let (removed, added) = (header.range.len(), header.bytes.len());
-        self.count(open.removed + removed, open.added + added);
-    }
-
-    fn tensor(&mut self, kind: Message, field: &Field, content: Range<usize>) -> Result<(), OnnxError> {
-        let tensor = Initializer::read(self.model, content.clone())?;
-        let Some(target) = self.target(kind, &tensor)? else {
-            return Ok(());
-        };
-        let tensor = external_tensor(self.model, content, self.place.location, &target)?;
-        let mut bytes = Vec::new();
-        put_bytes(&mut bytes, field.number, &tensor);
-        self.count(field.span.len(), bytes.len());
-        self.patches.push(Patch { range: field.span.clone(), bytes });
-        Ok(())
-    }
 }
 
 impl Skeleton<'_> {
@@ -135,26 +83,6 @@ impl Skeleton<'_> {
             InitializerData::Raw(_) | InitializerData::Typed => Ok(None),
         }
     }
-
-    fn count(&mut self, removed: usize, added: usize) {
-        let open = self.open.last_mut().expect("the whole model is never left");
-        open.removed += removed;
-        open.added += added;
-    }
-
-    /// The model with all changes.
-    fn write(self) -> Vec<u8> {
-        let Open { removed, added, .. } = self.open[0];
-        let mut out = Vec::with_capacity(self.model.len() - removed + added);
-        let mut position = 0;
-        for Patch { range, bytes } in self.patches {
-            out.extend_from_slice(&self.model[position..range.start]);
-            out.extend_from_slice(&bytes);
-            position = range.end;
-        }
-        out.extend_from_slice(&self.model[position..]);
-        out
-    }
 }
 
 /// The tensor at `tensor` without its values, pointing at a range of a file.
@@ -164,14 +92,7 @@ fn external_tensor(
     location: &str,
     target: &Range<u64>,
 ) -> Result<Vec<u8>, OnnxError> {
-    let mut out = Vec::new();
-    for item in fields(model, tensor) {
-        let Field { number, span, .. } = item?;
-        let replaced = [field::tensor::RAW_DATA, field::tensor::EXTERNAL_DATA, field::tensor::DATA_LOCATION];
-        if !replaced.contains(&number) {
-            out.extend_from_slice(&model[span]);
-        }
-    }
+    let mut out = without_values(model, tensor)?;
     let entries = [
         ("location", location.to_owned()),
         ("offset", target.start.to_string()),

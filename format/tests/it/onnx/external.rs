@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 
-use encoderfile_format::onnx::{Model, OnnxError, Place, check_external, check_location, externalize};
+use encoderfile_format::onnx::{
+    Model, OnnxError, Place, check_external, check_location, externalize, inline_beyond_main_graph,
+};
 use proptest::prelude::*;
 
 use super::{external_data, small, tensor, thin};
@@ -131,6 +133,41 @@ fn external_tensors_are_rewritten_wherever_they_stand() {
             "a range that ends before it starts"
         );
     }
+}
+
+#[test]
+fn values_beyond_the_main_graph_are_inlined() {
+    let names: Vec<_> = (0..PLACES).map(file).collect();
+    let contents: Vec<Vec<u8>> = (0..PLACES)
+        .map(|index| (0..16 + index).map(|at| u8::try_from(16 * index + at).unwrap_or(0)).collect())
+        .collect();
+    let files: Vec<_> = names.iter().map(String::as_str).zip(contents.iter().map(Vec::as_slice)).collect();
+    let inlined = inline_beyond_main_graph(&files_everywhere(), &files).unwrap();
+    let expected = everywhere(|index| match index {
+        0 => external_data(&[("location", &file(0)), ("offset", "0")]),
+        _ => bytes(9, &contents[index][index..]),
+    });
+    assert!(inlined == expected, "not the same model with the values in it");
+    for short in 0..PLACES {
+        let mut files = files.clone();
+        files[short].1 = &files[short].1[1..];
+        let error = inline_beyond_main_graph(&files_everywhere(), &files).unwrap_err();
+        assert!(matches!(error, OnnxError::OutsideFile { .. }), "{short}: {error}");
+        files.remove(short);
+        let error = inline_beyond_main_graph(&files_everywhere(), &files).unwrap_err();
+        assert!(matches!(error, OnnxError::NoFile { .. }), "{short}: {error}");
+    }
+}
+
+#[test]
+fn no_more_is_inlined_than_a_message_can_hold() {
+    // Without a type that has a size, a tensor is all of its file.
+    let tensor = tensor("weight", 99, &external_data(&[("location", "file")]));
+    let node = bytes(5, &[bytes(1, b"value"), bytes(5, &tensor)].concat());
+    let model = model(&bytes(1, &node), &[]);
+    // Memory that nobody touches takes no room.
+    let error = inline_beyond_main_graph(&model, &[("file", &vec![0; 1 << 31])]).unwrap_err();
+    assert!(matches!(error, OnnxError::TooMany { .. }), "{error}");
 }
 
 /// The files of [`files_everywhere`], one of them a byte short.
@@ -352,6 +389,8 @@ fn try_all(model: &[u8]) {
     if let Ok(skeleton) = externalize(model, &Place { location: "here", offset: 9 }, &files, 16) {
         assert!(!protobuf::fields(&skeleton).is_empty());
     }
+    let files: Vec<_> = names.iter().map(|name| (name.as_str(), &[7; 100][..])).collect();
+    let _ = inline_beyond_main_graph(model, &files);
 }
 
 proptest! {
