@@ -71,12 +71,11 @@ pub struct BuildFile {
     #[serde(default, deserialize_with = "via::<Filled, _, _>")]
     #[schemars(with = "Option<Filled>")]
     pub weights: Option<String>,
-    /// How the vectors of a text's tokens become one; the results of several are concatenated. Without it, what the files of
-    /// sentence-transformers say.
+    /// How the vectors of a text's tokens become one; several are concatenated. Without it, sentence-transformers' files decide.
     #[serde(default, deserialize_with = "list::<OneOrMany<Name<Pooling>>, _, _>")]
     #[schemars(with = "Option<OneOrMany<Pooling>>")]
     pub pooling: Vec<PoolingMode>,
-    /// Whether the vector of a text is scaled to length 1. Without it, what the files of sentence-transformers say.
+    /// Whether the vector of a text is scaled to length 1. Without it, sentence-transformers' files decide.
     #[serde(default, deserialize_with = "via::<Flag, _, _>")]
     #[schemars(with = "Option<Flag>")]
     pub normalize: Option<bool>,

@@ -122,7 +122,7 @@ pub enum BuildFileError {
         reason: String,
     },
     /// The file of a transform that cannot be read.
-    #[error("cannot read the transform `{}`, which {} names", file.display(), place.line())]
+    #[error("cannot read the transform `{}`, named in {}", file.display(), place.line())]
     Transform {
         /// The key `path` of the transform.
         place: Place,
@@ -190,6 +190,7 @@ impl BuildFileError {
                 Self::UnknownKey { place, key: field.clone(), known: expected.clone() }
             }
             YamlError::SerdeMissingField { field, .. } => {
+                let place = source.place_of(&path).unwrap_or(place);
                 Self::MissingKey { place, key: path.join(field).to_string() }
             }
             YamlError::DuplicateMappingKey { key, .. } => {

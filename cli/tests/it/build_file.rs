@@ -47,13 +47,57 @@ fn flags_win_over_the_file() {
 fn faults_name_line_and_key() {
     let sandbox = Sandbox::new();
     sandbox.model("embedding");
-    build(&sandbox, "encoderfile:\n  path: ../model\n  nmae: x\n")
-        .failed(1, &["unknown key `nmae`", "line 3", "did you mean `name`?"]);
+    for (lines, said) in [
+        (
+            "  nmae: x\n",
+            "error: unknown key `nmae` in `project/encoderfile.yml`, line 3\nhint: did you mean `name`?\n",
+        ),
+        (
+            "  tokenizer:\n    max_length: many\n",
+            "error: cannot use `encoderfile.tokenizer.max_length` in `project/encoderfile.yml`, line 4, column 17\n  \
+             found:    `many`\n  expected: a whole number from 1 to 1048576\n",
+        ),
+        (
+            "  model_type: sentence_embeding\n",
+            "error: cannot use `encoderfile.model_type` in `project/encoderfile.yml`, line 3, column 15\n  \
+             found:    `sentence_embeding`\n  \
+             expected: embedding, sentence_embedding, sequence_classification, token_classification\n\
+             hint: did you mean `sentence_embedding`?\n",
+        ),
+        (
+            "  version: 1.0\n",
+            "error: cannot use `encoderfile.version` in `project/encoderfile.yml`, line 3, column 12\n  \
+             found:    `1.0` without quotes, which YAML takes for no text\n  expected: a text\n\
+             hint: put it in quotes: '1.0'\n",
+        ),
+        (
+            "  name: [\n",
+            "error: cannot use the build file `project/encoderfile.yml`, line 3, column 9\n  \
+             cause: unclosed bracket '['\n",
+        ),
+        (
+            "\tname: x\n",
+            "error: cannot use the build file `project/encoderfile.yml`, line 3, column 2\n  \
+             cause: tabs disallowed within this context (block indentation)\nhint: indent with spaces\n",
+        ),
+        (
+            "  lua_libs: [math]\n",
+            "error: cannot use `encoderfile.lua_libs` in `project/encoderfile.yml`, line 3, column 13\n  \
+             cause: there is no `transform` that it could belong to\n",
+        ),
+        (
+            "  transform:\n    path: missing.lua\n",
+            "error: cannot read the transform `project/missing.lua`, named in `project/encoderfile.yml`, line 4\n  \
+             cause: No such file or directory (os error 2)\nhint: its path is relative to the build file\n",
+        ),
+    ] {
+        let yaml = format!("encoderfile:\n  path: ../model\n{lines}");
+        assert_eq!(build(&sandbox, &yaml).failed(1, &[]).stderr, said);
+    }
     build(&sandbox, "encoderfile:\n  path: ../model\n  zzz: x\n")
-        .failed(1, &["unknown key `zzz`", "the keys are: "]);
-    build(&sandbox, "encoderfile:\n  path: ../model\n  model_type: sentence_embeding\n")
-        .failed(1, &["unknown model_type `sentence_embeding`, did you mean `sentence_embedding`?", "line 3"]);
-    build(&sandbox, "encoderfile:\n  path: [\n").failed(1, &["cannot use the build file"]);
+        .failed(1, &["unknown key `zzz`", "the keys are: name, version, path,"]);
+    build(&sandbox, "")
+        .failed(1, &["`project/encoderfile.yml`: it is empty", "it starts with `encoderfile:`"]);
     build(&sandbox, "encoderfile:\n  name: x\n").failed(2, &["has no `path`"]);
     build(&sandbox, "encoderfile:\n  path: ../model\n  target: linux/arm64\n")
         .failed(3, &["unknown target `linux/arm64`", "did you mean `aarch64-unknown-linux-gnu`?"]);
