@@ -6,7 +6,7 @@ use encoderfile_format::{ModelType, Payload};
 use encoderfile_registry::{BaseBinary, LOCKFILE_NAME, Requirement, Target};
 
 use crate::args;
-use crate::assembly::{Assembly, Foundation, Trial, this_tool};
+use crate::assembly::{Assembly, Foundation, TRANSFORM, Trial, this_tool};
 use crate::bases::{Bases, parse_targets};
 use crate::build_file::BuildFile;
 use crate::error::Error;
@@ -44,12 +44,17 @@ pub(crate) fn run(
     let name = plan.name.clone().unwrap_or_else(|| files.name());
     check_name(&name)?;
     let given = Given { model_type: plan.model_type, ..Given::default() };
-    let Prepared { description, parts } = model::prepare(&files, &given, &name, &plan.version, terminal)?;
+    let Prepared { description, parts, has_transform } =
+        model::prepare(&files, &given, &name, &plan.version, terminal)?;
     let payload = Payload { description, writer: this_tool(), parts };
     let mut assembly = Assembly {
         // A name such as `sentence-transformers/all-MiniLM-L6-v2` is no path.
         output: plan.output.unwrap_or_else(|| format!("{}.encoderfile", name.replace('/', "-")).into()),
-        trial: if arguments.no_check { Trial::Unwanted } else { Trial::Run },
+        trial: match (arguments.no_check, has_transform) {
+            (true, _) => Trial::Unwanted,
+            (false, true) => Trial::Impossible(TRANSFORM),
+            (false, false) => Trial::Run,
+        },
         bases: None,
         terminal,
     };

@@ -10,7 +10,7 @@ use semver::Version;
 
 use crate::build_file::BuildFileError;
 use crate::config_file::ConfigFileError;
-use crate::model::{ModelError, ModelFolderError, TokenizerError};
+use crate::model::{GivenError, ModelError, ModelFolderError, TokenizerError};
 use crate::terminal::size;
 use crate::trial::TrialError;
 
@@ -53,6 +53,8 @@ pub(crate) enum Error {
     Name { name: String },
     #[error(transparent)]
     ModelFolder(#[from] ModelFolderError),
+    #[error(transparent)]
+    Given(#[from] GivenError),
     #[error("cannot use the model `{}`", path.display())]
     Model { path: PathBuf, source: Box<ModelError> },
     #[error(transparent)]
@@ -170,6 +172,7 @@ impl Error {
                 "run the same command again, which continues what has begun"
             }
             Self::ModelFolder(error) => return error.hint(),
+            Self::Given(error) => return Some(error.hint()),
             Self::NothingToBuild => "name the folder of a model: `encoderfile build ./my-model`",
             Self::FormatVersion { .. } => {
                 "take another release with `--runtime-version`, or the program of that release"

@@ -1,15 +1,20 @@
-//! Model folders as Hugging Face and sentence-transformers lay them out: what is in one, and what it says of the model.
+//! Models as they are found: which files there are, and what `config.json` and the tokenizer's configuration say.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use encoderfile_format::{Digest, ModelConfig, ModelType, SentencePooling, SourceFile};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use encoderfile_format::{ModelConfig, ModelType, Part, SourceFile};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
-use crate::files::open_regular;
-use super::sentence_transformers::{self, SentenceTransformers};
+use super::ModelFiles;
+use super::given::{Decided, Given, GivenError};
+use super::sentence_transformers::{Modules, Sentences, Settings};
+use super::source::{self, CONFIGURATION_LIMIT, LooksLike, Reader};
+use super::weights::{self, Weights};
+use crate::error::Error;
+use crate::terminal::size;
 
 /// The tasks that can be built.
 pub(crate) const TASKS: [ModelType; 4] = [
@@ -19,54 +24,73 @@ pub(crate) const TASKS: [ModelType; 4] = [
     ModelType::TokenClassification,
 ];
 
-/// Where exporters put the graph, relative to the folder.
-const WEIGHTS: [&str; 2] = ["model.onnx", "onnx/model.onnx"];
-
-/// A model folder whose files are there and can be parsed.
-pub(crate) struct ModelFolder {
-    pub(crate) path: PathBuf,
-    /// The graph's path, for messages, and the open file.
-    pub(crate) weights_path: PathBuf,
-    pub(crate) weights: File,
-    pub(crate) config: Config,
-    pub(crate) model_config: ModelConfig,
-    pub(crate) tokenizer_path: PathBuf,
-    pub(crate) tokenizer_json: String,
-    pub(crate) tokenizer_config: TokenizerConfig,
-    pub(crate) sentence_transformers: Option<SentenceTransformers>,
-    /// The files that were read, apart from the graph.
-    pub(crate) sources: Vec<SourceFile>,
+/// A model whose files are there and can be parsed.
+pub(super) struct Model<'a> {
+    pub(super) weights: Weights,
+    pub(super) task: Decided<ModelType>,
+    pub(super) config: Config,
+    pub(super) model_config: ModelConfig,
+    pub(super) tokenizer_config: TokenizerConfig,
+    pub(super) settings: Settings,
+    /// For sentence embeddings, where sentence-transformers' files are there.
+    pub(super) sentences: Option<Sentences>,
+    /// `config.json`, `tokenizer.json` and `tokenizer_config.json` within the model folder.
+    pub(super) names: Names,
+    /// Whether there are files of sentence-transformers, whatever the task.
+    pub(super) is_sentence_transformers: bool,
+    files: &'a ModelFiles,
+    /// Where `config.json` is.
+    pub(super) config_path: PathBuf,
+    pub(super) tokenizer_path: PathBuf,
+    pub(super) tokenizer_json: String,
+    /// The configuration files that were read.
+    pub(super) parts: Vec<Part>,
+    pub(super) sources: Vec<SourceFile>,
 }
 
-/// What is read of `config.json` besides [`ModelConfig`].
+/// The names of files, which may be in a subfolder.
+pub(super) struct Names {
+    pub(super) config: String,
+    pub(super) tokenizer: String,
+    pub(super) tokenizer_config: String,
+    pub(super) special_tokens_map: String,
+}
+
+/// What is read of `config.json` besides [`ModelConfig`]. Numbers that are none are ignored: some models have lists here.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Config {
+pub(super) struct Config {
     #[serde(default)]
-    pub(crate) architectures: Option<Vec<String>>,
-    pub(crate) max_position_embeddings: Option<usize>,
-    pad_token_id: Option<i64>,
+    architectures: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "count")]
+    pub(super) max_position_embeddings: Option<u64>,
+    /// −1 stands for none.
+    #[serde(default, deserialize_with = "count")]
+    pub(super) pad_token_id: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
+    pub(super) vocab_size: Option<u64>,
 }
 
-impl Config {
-    /// The padding token; −1 stands for none.
-    pub(crate) fn pad_token_id(&self) -> Option<u32> {
-        self.pad_token_id.and_then(|id| id.try_into().ok())
-    }
+fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_u64())
 }
 
-/// What is read of `tokenizer_config.json`.
+/// What is read of `tokenizer_config.json`, and of `special_tokens_map.json` in its place.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct TokenizerConfig {
+pub(super) struct TokenizerConfig {
     /// Often 1e30, which means that there is no limit.
-    pub(crate) model_max_length: Option<f64>,
-    pub(crate) padding_side: Option<Side>,
-    pub(crate) truncation_side: Option<Side>,
-    pub(crate) pad_token: Option<SpecialToken>,
+    pub(super) model_max_length: Option<f64>,
+    pub(super) padding_side: Option<Side>,
+    pub(super) truncation_side: Option<Side>,
+    #[serde(default)]
+    pad_token: Option<SpecialToken>,
+    /// The padding token, and the file that says so.
+    #[serde(skip)]
+    pub(super) padding: Option<(String, String)>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Side {
+pub(super) enum Side {
     Left,
     Right,
 }
@@ -74,15 +98,15 @@ pub(crate) enum Side {
 /// A special token: its text, or an object that has it.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum SpecialToken {
+enum SpecialToken {
     Text(String),
     Object { content: String },
 }
 
-impl SpecialToken {
-    pub(crate) fn text(&self) -> &str {
-        match self {
-            Self::Text(text) | Self::Object { content: text } => text,
+impl From<SpecialToken> for String {
+    fn from(token: SpecialToken) -> Self {
+        match token {
+            SpecialToken::Text(text) | SpecialToken::Object { content: text } => text,
         }
     }
 }
@@ -95,17 +119,37 @@ pub(crate) enum ModelFolderError {
     #[error("`{}` is not a folder", path.display())]
     NotAFolder { path: PathBuf },
     #[error("no {name} in the model folder `{}`{}", folder.display(), found_instead(others))]
-    Missing { name: &'static str, folder: PathBuf, others: Vec<String> },
+    Missing { name: String, folder: PathBuf, others: Vec<String> },
+    #[error("`{}` is Hugging Face's cache of a model, not a model folder", folder.display())]
+    HubCache { folder: PathBuf, snapshots: Vec<PathBuf> },
+    #[error("no model.onnx in the model folder `{}`, but several others: {}", folder.display(), found.join(", "))]
+    SeveralWeights { folder: PathBuf, found: Vec<String> },
+    #[error("no graph `{given}` in the model folder `{}`{}", folder.display(), found_instead(found))]
+    NoSuchWeights { given: String, folder: PathBuf, found: Vec<String>, suggestion: Option<String> },
+    #[error("the graph `{given}` is not within the model folder")]
+    WeightsOutside { given: String },
+    #[error("`{}` is a link to a file that does not exist", path.display())]
+    DanglingLink { path: PathBuf },
     #[error("cannot read `{}`", path.display())]
     Read { path: PathBuf, source: io::Error },
+    #[error("`{}` is larger than {}", path.display(), size(*limit))]
+    TooLarge { path: PathBuf, limit: u64 },
+    #[error("`{}` is not the model's file, {looks_like}", path.display())]
+    Instead { path: PathBuf, looks_like: LooksLike },
     #[error("`{}` cannot be parsed", path.display())]
     Json { path: PathBuf, source: serde_json::Error },
-    #[error("`{}` is not text in UTF-8", path.display())]
-    Utf8 { path: PathBuf },
+    #[error("`{}` is not text in UTF-8, from byte {offset} on", path.display())]
+    Utf8 { path: PathBuf, offset: usize },
     #[error("`{}` does not say which task the model answers: its architectures are {found}", path.display())]
     UnknownTask { path: PathBuf, found: String },
     #[error("`{}` asks for {what}, which is not supported: the results would be others than Python's", path.display())]
     Unsupported { path: PathBuf, what: String },
+    #[error("`{}` has the default prompt `{name}`, but no prompt of that name", path.display())]
+    NoSuchPrompt { path: PathBuf, name: String },
+    #[error("`{}` asks for texts in lower case, which its tokenizer.json does not make of them", path.display())]
+    LowerCase { path: PathBuf },
+    #[error("the labels in `{}` contradict each other: {what}", path.display())]
+    Labels { path: PathBuf, what: String },
 }
 
 fn found_instead(others: &[String]) -> String {
@@ -113,15 +157,52 @@ fn found_instead(others: &[String]) -> String {
 }
 
 impl ModelFolderError {
+    /// Of a file that is not there, with what is there in its place.
+    pub(super) fn missing(folder: &Path, name: &str) -> Self {
+        if let Some(snapshots) = snapshots(folder) {
+            return Self::HubCache { folder: folder.to_owned(), snapshots };
+        }
+        let base = name.rsplit('/').next().unwrap_or_default();
+        let subfolder = &name[..name.len() - base.len()];
+        let is_instead = |file: &str| match base {
+            "model.onnx" => [".onnx", ".safetensors", ".bin", ".h5"].iter().any(|end| file.ends_with(end)),
+            "tokenizer.json" => SLOW_TOKENIZERS.contains(&file),
+            _ => false,
+        };
+        let entries = fs::read_dir(folder.join(subfolder)).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut others: Vec<_> = names.filter(|name| is_instead(name)).collect();
+        others.sort_unstable();
+        Self::Missing { name: name.to_owned(), folder: folder.to_owned(), others }
+    }
+
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Missing { name: "model.onnx", .. } => {
+            Self::Missing { name, .. } if name.ends_with("model.onnx") => {
                 "export the model: `optimum-cli export onnx --model MODEL_ID MODEL_DIR` (from PyPI's `optimum`)"
             }
-            Self::Missing { name: "tokenizer.json", .. } => {
+            Self::Missing { name, .. } if name.ends_with("tokenizer.json") => {
                 "save the fast tokenizer: `AutoTokenizer.from_pretrained(…, use_fast=True).save_pretrained(MODEL_DIR)`"
             }
             Self::Missing { .. } => "a model folder holds model.onnx, config.json and tokenizer.json",
+            Self::HubCache { snapshots, .. } => {
+                return Some(match snapshots.as_slice() {
+                    [] => "it holds no snapshot: download the model again".to_owned(),
+                    [first, ..] => format!("give a folder of its snapshots: `{}`", first.display()),
+                });
+            }
+            Self::SeveralWeights { found, .. } => {
+                return Some(format!("say which with `--weights`, as in `--weights {}`", found[0]));
+            }
+            Self::NoSuchWeights { suggestion: Some(name), .. } => {
+                return Some(format!("did you mean `{name}`?"));
+            }
+            Self::NoSuchWeights { .. } | Self::WeightsOutside { .. } => {
+                "give a path within the model folder such as `onnx/model_fp16.onnx`, or the short name `fp16`"
+            }
+            Self::DanglingLink { .. } => {
+                "download the model again: the file that the link leads to is missing"
+            }
             Self::NotAFolder { .. } => {
                 "give the folder that holds model.onnx, config.json and tokenizer.json"
             }
@@ -135,137 +216,167 @@ impl ModelFolderError {
             Self::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 "make it readable, for example with `chmod +r`"
             }
-            Self::Json { .. } | Self::Utf8 { .. } => "copy the file again from the model",
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => "check the path",
+            Self::Instead { looks_like, .. } => looks_like.hint(),
+            Self::TooLarge { limit: CONFIGURATION_LIMIT, .. } => {
+                "is it the model's configuration? Those have some kilobytes"
+            }
+            Self::Json { .. } | Self::Utf8 { .. } | Self::TooLarge { .. } => {
+                "copy the file again from the model"
+            }
+            Self::NoSuchPrompt { .. } => {
+                "correct `default_prompt_name` there, or give other `prompts` in the build file"
+            }
+            Self::LowerCase { .. } => {
+                "put the normalizer `Lowercase` first in tokenizer.json, or set `do_lower_case` to false"
+            }
+            Self::Labels { .. } => "correct `id2label`, `label2id` or `num_labels` there",
             Self::Read { .. } | Self::Unsupported { .. } => return None,
         };
         Some(hint.to_owned())
     }
 }
 
-impl ModelFolder {
-    pub(crate) fn read(path: &Path) -> Result<Self, ModelFolderError> {
-        let metadata = fs::metadata(path)
-            .map_err(|source| ModelFolderError::Folder { path: path.to_owned(), source })?;
-        if !metadata.is_dir() {
-            return Err(ModelFolderError::NotAFolder { path: path.to_owned() });
+/// What tokenizers are kept in that only Python can load.
+const SLOW_TOKENIZERS: [&str; 7] = [
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "spm.model",
+    "tokenizer.model",
+];
+
+/// The snapshots of a model in Hugging Face's cache, if the folder is that, or one in it that has no names of files.
+fn snapshots(folder: &Path) -> Option<Vec<PathBuf>> {
+    let is_blobs = folder.file_name().is_some_and(|name| name == "blobs");
+    let model = if is_blobs { folder.parent()? } else { folder };
+    let is_cache = model.join("blobs").is_dir() && model.join("snapshots").is_dir();
+    let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+    is_cache.then(|| {
+        let mut found: Vec<_> = entries(&model.join("snapshots")).map(|entry| entry.path()).collect();
+        found.sort_unstable();
+        found
+    })
+}
+
+impl<'a> Model<'a> {
+    pub(super) fn read(files: &'a ModelFiles, given: &Given) -> Result<Self, Error> {
+        if let ModelFiles::Folder(path) = files {
+            let metadata = fs::metadata(path)
+                .map_err(|source| ModelFolderError::Folder { path: path.clone(), source })?;
+            if !metadata.is_dir() {
+                return Err(ModelFolderError::NotAFolder { path: path.clone() }.into());
+            }
         }
-        let mut reader = Reader { folder: path, sources: Vec::new() };
-        let (weights_path, weights) = open_weights(path)?;
-        let config_json = reader.required("config.json")?;
-        let config = parse(&path.join("config.json"), &config_json)?;
-        let model_config = parse(&path.join("config.json"), &config_json)?;
-        let tokenizer_json = String::from_utf8(reader.required("tokenizer.json")?)
-            .map_err(|_| ModelFolderError::Utf8 { path: path.join("tokenizer.json") })?;
-        let tokenizer_config = reader.optional_json("tokenizer_config.json")?.unwrap_or_default();
-        let sentence_transformers = sentence_transformers::read(&mut reader)?;
+        let mut reader = Reader::new(files);
+        let modules = Modules::read(&mut reader)?;
+        let subfolder = modules.as_ref().map_or("", |modules| &modules.transformer);
+        let names = Names {
+            config: format!("{subfolder}config.json"),
+            tokenizer: format!("{subfolder}tokenizer.json"),
+            tokenizer_config: format!("{subfolder}tokenizer_config.json"),
+            special_tokens_map: format!("{subfolder}special_tokens_map.json"),
+        };
+        let weights = weights(files, subfolder, given)?;
+        let config_path = reader.path(&names.config);
+        let config_json = reader.required(&names.config)?;
+        let config: Config = source::parse(&config_path, &config_json)?;
+        let model_config = source::parse(&config_path, &config_json)?;
+        let task = match (given.model_type, &modules) {
+            (Some(task), _) => Decided::given(task),
+            (None, Some(modules)) if modules.says_sentence_embedding().is_some() => Decided::by(
+                ModelType::SentenceEmbedding,
+                modules.says_sentence_embedding().unwrap_or_default(),
+            ),
+            (None, _) => Decided::by(config.task(&config_path)?, names.config.clone()),
+        };
+        given.check(task.value)?;
+        let tokenizer_path = reader.path(&names.tokenizer);
+        let tokenizer_json = reader.tokenizer(&names.tokenizer)?;
+        let tokenizer_config = TokenizerConfig::read(&mut reader, &names)?;
+        let settings = modules.as_ref().map(|modules| modules.settings(&mut reader)).transpose()?;
+        let is_sentence_transformers = modules.is_some();
+        let modules = modules.filter(|_| task.value == ModelType::SentenceEmbedding);
+        let sentences = modules.map(|modules| modules.sentences(&mut reader)).transpose()?;
         Ok(Self {
-            weights_path,
             weights,
+            task,
             config,
             model_config,
-            tokenizer_path: path.join("tokenizer.json"),
-            tokenizer_json,
             tokenizer_config,
-            sentence_transformers,
+            settings: settings.unwrap_or_default(),
+            sentences,
+            names,
+            is_sentence_transformers,
+            files,
+            config_path,
+            tokenizer_path,
+            tokenizer_json,
+            parts: reader.parts,
             sources: reader.sources,
-            path: path.to_owned(),
         })
     }
 
-    /// The task, and the file that says so.
-    pub(crate) fn task(&self) -> Result<(ModelType, &'static str), ModelFolderError> {
-        if self.sentence_transformers.is_some() {
-            return Ok((ModelType::SentenceEmbedding, "modules.json"));
+    /// Where a file of the model is, for messages.
+    pub(super) fn path_of(&self, name: &str) -> PathBuf {
+        self.files.path_of(name).unwrap_or_else(|| PathBuf::from(name))
+    }
+}
+
+fn weights(files: &ModelFiles, subfolder: &str, given: &Given) -> Result<Weights, Error> {
+    let paths = match files {
+        ModelFiles::Folder(folder) => {
+            let mut places = vec![subfolder.to_owned(), String::new()];
+            places.dedup();
+            return Ok(weights::choose(folder, &places, given.weights.as_deref())?);
         }
-        let architectures = self.config.architectures.as_deref().unwrap_or_default();
+        ModelFiles::Paths(paths) => paths,
+    };
+    if given.weights.is_some() {
+        return Err(GivenError::WeightsTwice.into());
+    }
+    if let Some(path) = &paths.preprocessor_config {
+        let because = format!("`{}` was given as `preprocessor_config_path`", path.display());
+        return Err(GivenError::Images { because }.into());
+    }
+    let path = paths.weights.clone();
+    let Some(file) = source::open(&path)? else {
+        return Err(ModelFolderError::Read { path, source: io::ErrorKind::NotFound.into() }.into());
+    };
+    // The name that it has in a folder from which the same file can be built.
+    let name = Decided::default("model.onnx".to_owned());
+    Ok(Weights { name, path, file, others: Vec::new(), is_only_one: false })
+}
+
+impl Config {
+    /// The task that the architecture was made for.
+    fn task(&self, path: &Path) -> Result<ModelType, Error> {
+        let architectures = self.architectures.as_deref().unwrap_or_default();
+        if let Some(name) = architectures.iter().find(|name| name.ends_with("ForImageClassification")) {
+            let because = format!("`{}` has the architecture {name}", path.display());
+            return Err(GivenError::Images { because }.into());
+        }
         let task = architectures.iter().find_map(|architecture| match architecture.as_str() {
             name if name.ends_with("ForSequenceClassification") => Some(ModelType::SequenceClassification),
             name if name.ends_with("ForTokenClassification") => Some(ModelType::TokenClassification),
             name if name.ends_with("Model") || name.ends_with("ForMaskedLM") => Some(ModelType::Embedding),
             _ => None,
         });
-        task.map(|task| (task, "config.json")).ok_or_else(|| ModelFolderError::UnknownTask {
-            path: self.path.join("config.json"),
-            found: if architectures.is_empty() { "not given".to_owned() } else { architectures.join(", ") },
-        })
-    }
-
-    /// What the folder asks for and does not get.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let prompt = self.sentence_transformers.as_ref().and_then(|found| found.default_prompt.as_deref());
-        let prompt = prompt.map(|prompt| {
-            format!(
-                "sentence-transformers would put the prompt {prompt:?} before each text \
-                 (config_sentence_transformers.json): here, put it there yourself"
-            )
-        });
-        prompt.into_iter().collect()
-    }
-
-    /// How sentence-transformers pools, where its files say so.
-    pub(crate) fn pooling(&self) -> Option<&SentencePooling> {
-        self.sentence_transformers.as_ref().map(|found| &found.pooling)
+        let found =
+            || if architectures.is_empty() { "not given".to_owned() } else { architectures.join(", ") };
+        Ok(task.ok_or_else(|| ModelFolderError::UnknownTask { path: path.to_owned(), found: found() })?)
     }
 }
 
-fn open_weights(folder: &Path) -> Result<(PathBuf, File), ModelFolderError> {
-    for name in WEIGHTS {
-        let path = folder.join(name);
-        match open_regular(&path) {
-            Ok(file) => return Ok((path, file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(ModelFolderError::Read { path, source }),
-        }
-    }
-    let entries = fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .chain(fs::read_dir(folder.join("onnx")).into_iter().flatten());
-    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let is_model = |name: &String| {
-        Path::new(name).extension().is_some_and(|extension| extension == "onnx" || extension == "safetensors")
-    };
-    let mut others: Vec<_> = names.filter(is_model).collect();
-    others.sort_unstable();
-    Err(ModelFolderError::Missing { name: "model.onnx", folder: folder.to_owned(), others })
-}
-
-fn parse<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, ModelFolderError> {
-    serde_json::from_slice(bytes).map_err(|source| ModelFolderError::Json { path: path.to_owned(), source })
-}
-
-/// Reads files of a folder and keeps account of them.
-pub(crate) struct Reader<'a> {
-    pub(crate) folder: &'a Path,
-    sources: Vec<SourceFile>,
-}
-
-impl Reader<'_> {
-    fn optional(&mut self, name: &str) -> Result<Option<Vec<u8>>, ModelFolderError> {
-        let path = self.folder.join(name);
-        match fs::read(&path) {
-            Ok(bytes) => {
-                let (name, length, sha256) = (name.to_owned(), bytes.len() as u64, Digest::of(&bytes));
-                self.sources.push(SourceFile { name, length, sha256 });
-                Ok(Some(bytes))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(ModelFolderError::Read { path, source }),
-        }
-    }
-
-    fn required(&mut self, name: &'static str) -> Result<Vec<u8>, ModelFolderError> {
-        self.optional(name)?.ok_or_else(|| ModelFolderError::Missing {
-            name,
-            folder: self.folder.to_owned(),
-            others: Vec::new(),
-        })
-    }
-
-    pub(crate) fn optional_json<T: DeserializeOwned>(
-        &mut self,
-        name: &str,
-    ) -> Result<Option<T>, ModelFolderError> {
-        self.optional(name)?.map(|bytes| parse(&self.folder.join(name), &bytes)).transpose()
+impl TokenizerConfig {
+    fn read(reader: &mut Reader<'_>, names: &Names) -> Result<Self, ModelFolderError> {
+        let mut config: Self = reader.optional_json(&names.tokenizer_config)?.unwrap_or_default();
+        let others: Self = reader.optional_json(&names.special_tokens_map)?.unwrap_or_default();
+        let by_config = config.pad_token.take().map(|token| (token.into(), names.tokenizer_config.clone()));
+        let by_map = others.pad_token.map(|token| (token.into(), names.special_tokens_map.clone()));
+        config.padding = by_config.or(by_map);
+        Ok(config)
     }
 }
