@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use encoderfile_format::{ModelType, Payload};
+use encoderfile_format::{Payload, Prompt};
 use encoderfile_registry::{BaseBinary, LOCKFILE_NAME, Requirement, Target};
 
 use crate::args;
 use crate::assembly::{Assembly, Foundation, TRANSFORM, Trial, this_tool};
 use crate::bases::{Bases, parse_targets};
-use crate::build_file::BuildFile;
+use crate::build_file::{self, BuildFile};
 use crate::error::Error;
-use crate::model::{self, Given, ModelFiles, Prepared};
+use crate::model::{self, Given, GivenTokenizer, GivenTransform, ModelFiles, ModelPaths, Prepared};
 use crate::pins::{Asked, Pins};
 use crate::terminal::{self, Terminal};
 
@@ -20,10 +20,10 @@ const DEFAULT_VERSION: &str = "0.1.0";
 
 /// What is to be built: the flags, then the build file, then the defaults.
 struct Plan {
-    folder: PathBuf,
+    files: ModelFiles,
     name: Option<String>,
     version: String,
-    model_type: Option<ModelType>,
+    given: Given,
     output: Option<PathBuf>,
     /// As they were named. Empty: this machine's, or that of the base binary given.
     targets: Vec<Target>,
@@ -40,12 +40,10 @@ pub(crate) fn run(
 ) -> Result<(), Error> {
     let plan = plan(arguments, global)?;
     let pins = Pins::open(arguments, plan.lockfile.clone(), plan.base_binary_path.is_some())?;
-    let files = ModelFiles::Folder(plan.folder.clone());
-    let name = plan.name.clone().unwrap_or_else(|| files.name());
+    let name = plan.name.unwrap_or_else(|| plan.files.name());
     check_name(&name)?;
-    let given = Given { model_type: plan.model_type, ..Given::default() };
-    let Prepared { description, parts, has_transform } =
-        model::prepare(&files, &given, &name, &plan.version, terminal)?;
+    let prepared = model::prepare(&plan.files, &plan.given, &name, &plan.version, terminal)?;
+    let Prepared { description, parts, has_transform } = prepared;
     let payload = Payload { description, writer: this_tool(), parts };
     let mut assembly = Assembly {
         // A name such as `sentence-transformers/all-MiniLM-L6-v2` is no path.
@@ -96,10 +94,10 @@ fn build_file(arguments: &args::Build) -> Result<Option<PathBuf>, Error> {
 fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Error> {
     let build_file = build_file(arguments)?;
     let file = build_file.as_deref().map(BuildFile::read).transpose()?.unwrap_or_default();
-    let folder = arguments.model_dir.clone().or(file.path);
-    let Some(folder) = folder else {
+    let Some(files) = model_files(arguments, &file) else {
         return Err(Error::NoModelFolder { path: build_file.unwrap_or_default() });
     };
+    let given = given(arguments, &file);
     if arguments.frozen {
         global.no_download = true;
     }
@@ -109,18 +107,64 @@ fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Erro
     }
     let targets = if arguments.targets.is_empty() { file.target } else { arguments.targets.clone() };
     Ok(Plan {
-        folder,
+        files,
         name: arguments.name.clone().or(file.name),
         version: arguments
             .model_version
             .clone()
             .or(file.version)
             .unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
-        model_type: arguments.model_type.or(file.model_type),
+        given,
         output: arguments.output.clone().or(file.output_path),
         targets: parse_targets(&targets)?,
         base_binary_path: arguments.base_binary_path.clone().or(file.base_binary_path),
         requirement: arguments.release.runtime_version.clone().or(file.runtime_version),
         lockfile: arguments.lockfile.clone().or(beside),
     })
+}
+
+/// The model folder that was named; else the folder or the files of the build file.
+fn model_files(arguments: &args::Build, file: &BuildFile) -> Option<ModelFiles> {
+    let folder = arguments.model_dir.as_ref().or(file.path.as_ref());
+    let paths = |files: &build_file::ModelFiles| ModelPaths {
+        config: files.model_config_path.clone(),
+        weights: files.model_weights_path.clone(),
+        tokenizer: files.tokenizer_path.clone(),
+        tokenizer_config: files.tokenizer_config_path.clone(),
+        preprocessor_config: files.preprocessor_config_path.clone(),
+    };
+    match folder {
+        Some(folder) => Some(ModelFiles::Folder(folder.clone())),
+        None => file.model_files.as_ref().map(|files| ModelFiles::Paths(paths(files))),
+    }
+}
+
+/// What the flags say, else what the build file says.
+fn given(arguments: &args::Build, file: &BuildFile) -> Given {
+    let pooling = if arguments.pooling.is_empty() { &file.pooling } else { &arguments.pooling };
+    let prompts = file.prompts.as_ref().map(|prompts| {
+        let prompt = |(name, text): (&String, &String)| Prompt { name: name.clone(), text: text.clone() };
+        prompts.iter().map(prompt).collect()
+    });
+    let tokenizer = file.tokenizer.clone().unwrap_or_default();
+    let libraries = file.lua_libs.iter().map(|library| library.name().to_owned());
+    Given {
+        model_type: arguments.model_type.or(file.model_type),
+        weights: arguments.weights.clone().or_else(|| file.weights.clone()),
+        pooling: Some(pooling.clone()).filter(|modes| !modes.is_empty()),
+        normalize: arguments.normalize.or(file.normalize),
+        prompts,
+        default_prompt_name: file.default_prompt_name.clone(),
+        tokenizer: GivenTokenizer {
+            pad_strategy: tokenizer.pad_strategy.map(Into::into),
+            truncation_side: tokenizer.truncation_side.map(Into::into),
+            truncation_strategy: tokenizer.truncation_strategy.map(Into::into),
+            max_length: arguments.max_length.or(tokenizer.max_length),
+            stride: tokenizer.stride,
+        },
+        transform: file.transform.as_ref().map(|transform| GivenTransform {
+            source: transform.source.clone(),
+            libraries: Some(libraries.collect()).filter(|libraries: &Vec<_>| !libraries.is_empty()),
+        }),
+    }
 }

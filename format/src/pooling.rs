@@ -1,5 +1,8 @@
 //! From token vectors to one vector, as the manifest says it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::Serialize;
 
 use crate::Error;
@@ -24,7 +27,8 @@ pub enum PoolingMode {
 }
 
 impl PoolingMode {
-    const ALL: [Self; 6] =
+    /// All of them, in the order in which sentence-transformers concatenates.
+    pub const ALL: [Self; 6] =
         [Self::Cls, Self::Max, Self::Mean, Self::MeanSqrtLen, Self::WeightedMean, Self::LastToken];
 
     pub(crate) fn proto(self) -> proto::sentence_pooling::Mode {
@@ -41,6 +45,27 @@ impl PoolingMode {
 
     pub(crate) fn from_number(number: i32) -> Result<Self, Error> {
         Self::ALL.into_iter().find(|mode| mode.proto() as i32 == number).ok_or(Error::PoolingMode { number })
+    }
+}
+
+impl fmt::Display for PoolingMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Cls => "cls",
+            Self::Max => "max",
+            Self::Mean => "mean",
+            Self::MeanSqrtLen => "mean_sqrt_len",
+            Self::WeightedMean => "weighted_mean",
+            Self::LastToken => "last_token",
+        })
+    }
+}
+
+impl FromStr for PoolingMode {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|mode| mode.to_string() == name).ok_or(())
     }
 }
 

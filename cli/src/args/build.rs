@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
-use encoderfile_format::ModelType;
+use encoderfile_format::{LENGTH_LIMIT, ModelType, PoolingMode};
 
 use super::Release;
 
@@ -58,6 +58,22 @@ pub(crate) struct Build {
     #[arg(long, value_name = "TASK", value_parser = model_type_parser())]
     pub(crate) model_type: Option<ModelType>,
 
+    /// The graph within the model folder: a file, or a variant such as fp16 or quantized [default: model.onnx]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) weights: Option<String>,
+
+    /// How token vectors become one vector (repeatable: concatenated) [default: what sentence-transformers' files say]
+    #[arg(long, value_name = "MODE", value_parser = pooling_parser())]
+    pub(crate) pooling: Vec<PoolingMode>,
+
+    /// Whether sentence embeddings are scaled to length 1 [default: what sentence-transformers' files say]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(crate) normalize: Option<bool>,
+
+    /// Longest input in tokens, special ones included [default: what the model's files say]
+    #[arg(long, value_name = "TOKENS", value_parser = token_count_parser())]
+    pub(crate) max_length: Option<usize>,
+
     /// Target triple to build for (repeatable) [default: this machine's]
     #[arg(long = "target", id = "targets", value_name = "TRIPLE")]
     pub(crate) targets: Vec<String>,
@@ -100,6 +116,21 @@ fn model_type_parser() -> impl clap::builder::TypedValueParser<Value = ModelType
     let names = crate::model::TASKS.map(|task| task.to_string());
     clap::builder::PossibleValuesParser::new(names)
         .map(|name| name.parse::<ModelType>().expect("one of the possible values"))
+}
+
+/// The ways to pool, by the names that encoderfile.yml has for them.
+fn pooling_parser() -> impl clap::builder::TypedValueParser<Value = PoolingMode> {
+    use clap::builder::TypedValueParser as _;
+    clap::builder::PossibleValuesParser::new(PoolingMode::ALL.map(|mode| mode.to_string()))
+        .map(|name| name.parse::<PoolingMode>().expect("one of the possible values"))
+}
+
+/// Numbers of tokens as encoderfile.yml takes them.
+fn token_count_parser() -> impl clap::builder::TypedValueParser<Value = usize> {
+    use clap::builder::TypedValueParser as _;
+    clap::value_parser!(u32)
+        .range(1..=i64::try_from(LENGTH_LIMIT).expect("a million"))
+        .map(|count| usize::try_from(count).expect("all targets have 64-bit addresses"))
 }
 
 const REBASE_HELP: &str = "\

@@ -63,6 +63,34 @@ pub enum TruncationStrategy {
     OnlySecond,
 }
 
+impl From<PadStrategy> for tokenizers::PaddingStrategy {
+    fn from(strategy: PadStrategy) -> Self {
+        match strategy {
+            PadStrategy::BatchLongest => Self::BatchLongest,
+            PadStrategy::Fixed(length) => Self::Fixed(length),
+        }
+    }
+}
+
+impl From<TruncationSide> for tokenizers::TruncationDirection {
+    fn from(side: TruncationSide) -> Self {
+        match side {
+            TruncationSide::Left => Self::Left,
+            TruncationSide::Right => Self::Right,
+        }
+    }
+}
+
+impl From<TruncationStrategy> for tokenizers::TruncationStrategy {
+    fn from(strategy: TruncationStrategy) -> Self {
+        match strategy {
+            TruncationStrategy::LongestFirst => Self::LongestFirst,
+            TruncationStrategy::OnlyFirst => Self::OnlyFirst,
+            TruncationStrategy::OnlySecond => Self::OnlySecond,
+        }
+    }
+}
+
 impl From<Name<Self>> for TruncationSide {
     fn from(Name(side): Name<Self>) -> Self {
         side
