@@ -3,6 +3,7 @@
 
 mod base;
 mod build;
+mod look;
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ pub(crate) use base::{
     BaseVerify, Release, Selection, Wish,
 };
 pub(crate) use build::{Build, Rebase};
+pub(crate) use look::{Diff, Extract, Inspect, Verify};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,10 +72,12 @@ pub(crate) enum Command {
     Rebase(Rebase),
     /// Show what is inside an encoderfile
     Inspect(Inspect),
-    /// Check every byte of an encoderfile against the digests it holds
+    /// Check every byte of an encoderfile, and where its base binary comes from
     Verify(Verify),
-    /// Write an encoderfile's artifacts into a folder
+    /// Write what an encoderfile was built from into a folder
     Extract(Extract),
+    /// Show what changed between two encoderfiles
+    Diff(Diff),
     /// Manage base binaries: the pre-built runtimes that models are appended to
     #[command(subcommand, after_long_help = environment())]
     Base(Base),
@@ -205,51 +209,6 @@ pub(crate) enum Color {
     Auto,
     Always,
     Never,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Inspect {
-    /// Encoderfile or base binary
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Verify {
-    /// Encoderfile
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-const EXTRACT_HELP: &str = "\
-Examples:
-  encoderfile extract my-model.encoderfile -o parts
-  encoderfile extract my-model.encoderfile -o parts --artifact weights
-
-The files are the artifacts, byte for byte: model.onnx (weights),
-tokenizer.artifact.json, model_config.artifact.json, …";
-
-#[derive(Debug, Args)]
-#[command(after_help = EXTRACT_HELP)]
-pub(crate) struct Extract {
-    /// Encoderfile
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(crate) file: PathBuf,
-    /// Folder to write to; it is created
-    #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) output: PathBuf,
-    /// Only this artifact, as `inspect` names it (repeatable)
-    #[arg(long = "artifact", value_name = "NAME")]
-    pub(crate) artifacts: Vec<String>,
-    /// Replace files that are there
-    #[arg(long)]
-    pub(crate) force: bool,
 }
 
 const COMPLETIONS_HELP: &str = "\

@@ -91,6 +91,11 @@ impl Bases {
         Error::Registry { error: Box::new(error), flags: self.flags.clone() }
     }
 
+    /// The command that fetches a base binary, with its index, into this cache.
+    pub(crate) fn fetch_command(&self, target: Target, version: &Version) -> String {
+        encoderfile_registry::fetch_command(target, version, &self.flags)
+    }
+
     /// Nothing in the cache is what a command asks for that uses no network.
     pub(crate) fn none_cached(&self, target: Target, wanted: Wanted) -> Error {
         let pre = if wanted.pre_releases { " --pre" } else { "" };

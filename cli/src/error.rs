@@ -1,8 +1,8 @@
 //! Everything that stops the program: its message, its exit code, and what to do next.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::io;
+use std::path::{Path, PathBuf};
 
 use encoderfile_format::{BaseError, FORMAT_VERSION, WriteError};
 use encoderfile_registry::{InvalidKeyId, Requirement, Target};
@@ -74,6 +74,15 @@ pub(crate) enum Error {
     Format { path: PathBuf, source: Box<encoderfile_format::Error> },
     #[error("`{}` is damaged: {}", path.display(), parts.join(", "))]
     Damaged { path: PathBuf, parts: Vec<String> },
+    #[error("`{}` is what its writer recorded, but does not make sense\n  cause: {}", path.display(), reasons.join("\n  cause: "))]
+    Content { path: PathBuf, reasons: Vec<String> },
+    /// What `diff --exit-code` ends with. It has been told.
+    #[error("the files differ")]
+    Differ,
+    #[error("`{}` is a link, which may lead out of the folder", path.display())]
+    OutputIsLink { path: PathBuf },
+    #[error("`{}` names two files `{name}`", path.display())]
+    SameName { path: PathBuf, name: String },
     #[error("cannot extract from `{}`", path.display())]
     Extract { path: PathBuf, source: Box<WriteError> },
     #[error("`{}` has no artifact `{name}`, only {}", path.display(), known.join(", "))]
@@ -150,7 +159,9 @@ impl Error {
             | Self::NoModelFolder { .. }
             | Self::NoSuchArtifact { .. }
             | Self::Name { .. } => 2,
-            Self::Damaged { .. } | Self::BaseBinary { source: BaseError::CutOff, .. } => 4,
+            Self::Damaged { .. }
+            | Self::Content { .. }
+            | Self::BaseBinary { source: BaseError::CutOff, .. } => 4,
             Self::Format { source, .. } if source.is_damage() => 4,
             Self::Write(error) | Self::Extract { source: error, .. } => match **error {
                 WriteError::BaseDigest { .. }
@@ -218,16 +229,25 @@ impl Error {
                 },
                 _ => return None,
             },
-            Self::Format { source, .. } => match **source {
+            Self::Format { source, path } => match **source {
                 encoderfile_format::Error::NoPayload => {
                     "it is no encoderfile, or its end is missing: compare its size with the original's"
                 }
+                encoderfile_format::Error::NotAFile if path.is_dir() => {
+                    "name the file itself; a model folder is for `encoderfile build`"
+                }
+                encoderfile_format::Error::NotAFile => "write it to a file first",
                 _ => return None,
             },
             Self::Damaged { .. } => "get the file again from where it came",
             Self::NoSuchArtifact { suggestion: Some(name), .. } => {
                 return Some(format!("did you mean `{name}`?"));
             }
+            Self::Content { .. } => {
+                "the program that wrote it is at fault: build it again, or get another file"
+            }
+            Self::OutputIsLink { .. } => "choose another folder with `--output`",
+            Self::SameName { .. } => "take them out one by one with `--artifact`",
             Self::OutputExists { .. } => "choose another name, or replace it with `--force`",
             Self::NoneCached { target, requirement, flags } => {
                 let command =

@@ -1,60 +1,79 @@
-//! `encoderfile extract`: an encoderfile's artifacts, byte for byte.
+//! `encoderfile extract`: what a file was built from, ready to be built again, or single artifacts byte for byte.
 
-use std::fs;
-use std::path::PathBuf;
+mod build_file;
+mod folder;
+mod outputs;
 
-use encoderfile_format::{Artifact, ArtifactKind};
+use encoderfile_format::Encoderfile;
 
+use self::folder::Folder;
+use self::outputs::{Output, What};
 use crate::args;
+use crate::content::{ContentError, TOKENIZER_LIMIT, TokenizerView};
 use crate::error::Error;
 use crate::files::open_encoderfile;
-use crate::suggestion::nearest;
-use crate::terminal::{self, Terminal};
-
-/// The file that an artifact is written to. Only the weights are the user's file again; the others have this format's
-/// own encodings, and names that say so.
-fn file_name(kind: ArtifactKind) -> String {
-    match kind {
-        ArtifactKind::Weights => "model.onnx".to_owned(),
-        ArtifactKind::Transform => "transform.artifact.pb".to_owned(),
-        ArtifactKind::Other(_) => format!("{kind}.artifact"),
-        _ => format!("{kind}.artifact.json"),
-    }
-}
+use crate::terminal::{self, Terminal, printable, size};
 
 pub(crate) fn run(arguments: &args::Extract, terminal: Terminal) -> Result<(), Error> {
     let path = &arguments.file;
     let encoderfile = open_encoderfile(path)?;
-    let all = &encoderfile.manifest().artifacts;
-    let mut chosen: Vec<&Artifact> = Vec::new();
-    for name in &arguments.artifacts {
-        let artifact = all.iter().find(|artifact| artifact.kind.to_string() == *name);
-        chosen.push(artifact.ok_or_else(|| {
-            let known: Vec<_> = all.iter().map(|artifact| artifact.kind.to_string()).collect();
-            let suggestion = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-            Error::NoSuchArtifact { path: path.clone(), name: name.clone(), known, suggestion }
-        })?);
+    let is_whole = arguments.artifacts.is_empty();
+    let outputs = if is_whole {
+        outputs::all(path, &encoderfile)?
+    } else {
+        outputs::chosen(path, &encoderfile, &arguments.artifacts)?
+    };
+    let folder = Folder::create(&arguments.output, arguments.force, &outputs)?;
+    let mut total = 0;
+    for output in &outputs {
+        let target = folder.place(&output.name)?;
+        let failed = |source| Error::Extract { path: path.clone(), source: Box::new(source) };
+        total += match &output.what {
+            What::Artifact(artifact) => {
+                encoderfile.extract(artifact, &target).map_err(failed)?;
+                artifact.length
+            }
+            What::Base => {
+                encoderfile.extract_base(&target).map_err(failed)?;
+                encoderfile.base_length()
+            }
+            What::Bytes(bytes) => folder::write(&target, &[bytes], encoderfile.file())?,
+            What::Tokenizer => {
+                let bytes = tokenizer(&encoderfile).map_err(|source| Error::format(path, source))?;
+                let cannot_restore = |error: ContentError| Error::Content {
+                    path: path.clone(),
+                    reasons: vec![error.to_string()],
+                };
+                let view = TokenizerView::of(&bytes).map_err(cannot_restore)?;
+                let parts = view.restored(encoderfile.manifest()).map_err(cannot_restore)?;
+                folder::write(&target, &parts, encoderfile.file())?
+            }
+        };
+        terminal::result(printable(&target.display().to_string()))?;
     }
-    if chosen.is_empty() {
-        chosen.extend(all);
-    }
-    let outputs: Vec<(&Artifact, PathBuf)> = chosen
-        .into_iter()
-        .map(|artifact| (artifact, arguments.output.join(file_name(artifact.kind))))
-        .collect();
-    if !arguments.force
-        && let Some((_, existing)) = outputs.iter().find(|(_, output)| output.exists())
-    {
-        return Err(Error::OutputExists { path: existing.clone() });
-    }
-    fs::create_dir_all(&arguments.output)
-        .map_err(|source| Error::CreateFolder { path: arguments.output.clone(), source })?;
-    for (artifact, output) in outputs {
-        encoderfile
-            .extract(artifact.kind, &output)
-            .map_err(|source| Error::Extract { path: path.clone(), source: Box::new(source) })?;
-        terminal.detail("Wrote", format_args!("{} (sha256 {})", output.display(), artifact.sha256));
-        terminal::result(output.display())?;
+    let folder = printable(&arguments.output.display().to_string());
+    let files = if outputs.len() == 1 { "file" } else { "files" };
+    terminal.status("Extracted", format_args!("{} {files} ({}) into {folder}", outputs.len(), size(total)));
+    if is_whole {
+        let result = if build_file::is_exact(encoderfile.manifest()) {
+            "the same bytes"
+        } else {
+            "a file that answers equally"
+        };
+        let build_file = arguments.output.join(outputs::BUILD_FILE);
+        let build_file = build_file.to_string_lossy();
+        let command = format!("encoderfile build -f {}", shell_words::quote(&build_file));
+        terminal.status("Rebuild", format_args!("`{}` gives {result}", printable(&command)));
     }
     Ok(())
+}
+
+/// The bytes of the tokenizer, verified.
+fn tokenizer(encoderfile: &Encoderfile) -> Result<Vec<u8>, encoderfile_format::Error> {
+    let artifact = encoderfile.artifact(encoderfile_format::ArtifactKind::Tokenizer)?;
+    let (kind, name, length) = (artifact.kind, artifact.name.clone(), artifact.length);
+    if length > TOKENIZER_LIMIT {
+        return Err(encoderfile_format::Error::ArtifactSize { kind, name, length, limit: TOKENIZER_LIMIT });
+    }
+    encoderfile.read_artifact(artifact)
 }

@@ -15,7 +15,19 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
 
 /// Opens an encoderfile.
 pub(crate) fn open_encoderfile(path: &Path) -> Result<Encoderfile, Error> {
-    Encoderfile::open(open(path)?).map_err(|source| Error::format(path, source))
+    open_any_encoderfile(path)?.map_err(|source| Error::format(path, source))
+}
+
+/// Opens what may be an encoderfile, and says why it is none.
+pub(crate) fn open_any_encoderfile(
+    path: &Path,
+) -> Result<Result<Encoderfile, encoderfile_format::Error>, Error> {
+    // Opening a pipe would wait for its writer.
+    let metadata = fs::metadata(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
+    if !metadata.is_file() {
+        return Ok(Err(encoderfile_format::Error::NotAFile));
+    }
+    Ok(Encoderfile::open(open(path)?))
 }
 
 /// Opens a regular file: opening a pipe would wait for its writer, and a folder cannot be read.

@@ -11,6 +11,8 @@ mod bases;
 mod build;
 mod build_file;
 mod config_file;
+mod content;
+mod diff;
 mod documentation;
 mod error;
 mod extract;
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
     interrupt::handle_signals();
     match run(command, global, terminal) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Differ) => ExitCode::FAILURE,
         Err(error) => {
             terminal::error(&error);
             ExitCode::from(error.exit_code())
@@ -60,8 +63,9 @@ fn run(command: Command, mut global: args::Global, terminal: Terminal) -> Result
         Command::Build(arguments) => build::run(&arguments, &mut global, terminal),
         Command::Rebase(arguments) => rebase::run(&arguments, &global, terminal),
         Command::Inspect(arguments) => inspect::run(&arguments),
-        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments, &global, terminal),
         Command::Extract(arguments) => extract::run(&arguments, terminal),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::Base(command) => base::run(&command, &global, terminal),
         Command::Completions(arguments) => documentation::completions(&arguments),
         Command::Man(arguments) => documentation::man(&arguments, terminal),

@@ -102,13 +102,18 @@ pub(crate) fn error(error: &Error) {
 pub(crate) fn printable(text: &str) -> String {
     let mut printable = String::with_capacity(text.len());
     for letter in text.chars() {
-        if letter.is_control() {
+        if letter.is_control() || is_invisible(letter) {
             printable.extend(letter.escape_default());
         } else {
             printable.push(letter);
         }
     }
     printable
+}
+
+/// Whether a letter only changes how others are shown: their order, or their line.
+fn is_invisible(letter: char) -> bool {
+    matches!(letter, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// A size for people, such as `90.4 MB`.

@@ -1,12 +1,20 @@
-//! `encoderfile verify`: whether a file is what was written.
+//! `encoderfile verify`: whether a file is what was written, what it holds can be read, and its base binary is a release's.
 
-use encoderfile_format::{Digest, Finding, Outcome};
+mod content;
+mod origin;
+
+use std::thread;
+
+use encoderfile_format::{Digest, Finding, Outcome, Subject};
 use serde::Serialize;
 
+use self::content::Sound;
+use self::origin::Origin;
 use crate::args;
+use crate::bases::Bases;
 use crate::error::Error;
 use crate::files::open_encoderfile;
-use crate::terminal;
+use crate::terminal::{self, Terminal, printable};
 
 /// A line of `verify --json`.
 #[derive(Debug, Serialize)]
@@ -22,28 +30,72 @@ struct Line {
 }
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct Report<'a> {
+    /// Whether nothing contradicts what the file says of itself.
     intact: bool,
     parts: Vec<Line>,
+    contents: &'a [content::Finding],
+    base: &'a Origin,
+    proven: Vec<String>,
+    not_proven: Vec<String>,
 }
 
-pub(crate) fn run(arguments: &args::Verify) -> Result<(), Error> {
+pub(crate) fn run(arguments: &args::Verify, global: &args::Global, terminal: Terminal) -> Result<(), Error> {
     let path = &arguments.file;
     let encoderfile = open_encoderfile(path)?;
-    let findings = encoderfile.verify().map_err(|source| Error::format(path, source))?;
-    let damaged: Vec<_> = findings.iter().filter(|finding| finding.is_damage()).collect();
+    // What is in the file can be read while its bytes are hashed.
+    let (findings, contents) = thread::scope(|scope| {
+        let contents = scope.spawn(|| content::check(&encoderfile));
+        let findings = encoderfile.verify();
+        (findings, contents.join())
+    });
+    let findings = findings.map_err(|source| Error::format(path, source))?;
+    let contents = contents.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let origin = origin(&encoderfile, &findings, global, terminal)?;
+
+    let mut damaged: Vec<_> =
+        findings.iter().filter(|finding| finding.is_damage()).map(|found| &found.subject).collect();
+    if matches!(origin, Origin::Contradicted { .. }) {
+        damaged.push(&Subject::Base);
+    }
+    let (proven, not_proven) = (proven(&findings, &origin), not_proven(&origin));
     if arguments.json {
         let parts = findings.iter().map(line).collect();
-        terminal::json(&Report { intact: damaged.is_empty(), parts })?;
+        let (contents, base) = (&contents, &origin);
+        let intact = damaged.is_empty() && contents.iter().all(|finding| finding.result != Sound::No);
+        terminal::json(&Report { intact, parts, contents, base, proven, not_proven })?;
     } else {
-        let lines: Vec<_> = findings.iter().map(text).collect();
-        terminal::result(lines.join("\n"))?;
+        terminal::result(text(&findings, &contents, &origin, &proven, &not_proven))?;
     }
-    if damaged.is_empty() {
-        return Ok(());
+    if !damaged.is_empty() {
+        let parts = damaged.iter().map(|subject| printable(&subject.to_string())).collect();
+        return Err(Error::Damaged { path: path.clone(), parts });
     }
-    let parts = damaged.iter().map(|finding| finding.subject.to_string()).collect();
-    Err(Error::Damaged { path: path.clone(), parts })
+    let unsound = contents.iter().filter(|finding| finding.result == Sound::No);
+    let reasons: Vec<_> = unsound.map(content::Finding::sentence).collect();
+    if reasons.is_empty() { Ok(()) } else { Err(Error::Content { path: path.clone(), reasons }) }
+}
+
+/// Where the base binary comes from, as far as the cache can tell.
+fn origin(
+    encoderfile: &encoderfile_format::Encoderfile,
+    findings: &[Finding],
+    global: &args::Global,
+    terminal: Terminal,
+) -> Result<Origin, Error> {
+    let is_intact = findings
+        .iter()
+        .any(|finding| finding.subject == Subject::Base && matches!(finding.outcome, Outcome::Intact { .. }));
+    let Some(base) = encoderfile.manifest().base.as_ref() else { return Ok(Origin::not_recorded()) };
+    if !is_intact {
+        return Ok(Origin::damaged());
+    }
+    let bases = match Bases::open(global, terminal) {
+        // There is no cache that could tell.
+        Err(Error::NoCacheFolder) => None,
+        bases => Some(bases?),
+    };
+    origin::of(base, bases.as_ref())
 }
 
 fn line(finding: &Finding) -> Line {
@@ -59,22 +111,82 @@ fn line(finding: &Finding) -> Line {
     Line { part: finding.subject.to_string(), offset, length, result, sha256, expected }
 }
 
-fn text(finding: &Finding) -> String {
-    let part = format!("{:<18}", finding.subject);
-    match finding.outcome {
-        Outcome::Intact { sha256: Some(_) } => {
-            format!("{part} ok       {} bytes, sha256 matches", finding.length)
+/// What holds whoever gave the file.
+fn proven(findings: &[Finding], origin: &Origin) -> Vec<String> {
+    let mut proven = Vec::new();
+    if !findings.iter().any(Finding::is_damage) {
+        let unknown = findings.iter().filter(|finding| finding.outcome == Outcome::NotRecorded);
+        let unknown: Vec<_> = unknown.map(|finding| finding.subject.to_string()).collect();
+        proven.push(match unknown[..] {
+            [] => "every byte is what its writer recorded".to_owned(),
+            _ => format!("every byte is what its writer recorded, but those of {}", unknown.join(" and ")),
+        });
+    }
+    proven.extend(origin.proven());
+    proven
+}
+
+/// What has to be found out in another way.
+fn not_proven(origin: &Origin) -> Vec<String> {
+    let mut not_proven: Vec<_> = origin.not_proven().into_iter().collect();
+    not_proven.push("who wrote it: compare the digests of `inspect` with the publisher's".to_owned());
+    not_proven
+}
+
+fn text(
+    findings: &[Finding],
+    contents: &[content::Finding],
+    origin: &Origin,
+    proven: &[String],
+    not_proven: &[String],
+) -> String {
+    let parts = findings.iter().map(|finding| printable(&finding.subject.to_string()));
+    let parts: Vec<_> = parts.chain(contents.iter().map(|finding| format!("in {}", finding.part))).collect();
+    let width = parts.iter().map(|part| part.chars().count()).max().unwrap_or(0).min(40);
+    let told = findings.iter().map(finding_text).chain(contents.iter().map(content::Finding::line));
+    let mut lines: Vec<_> =
+        parts.iter().zip(told).map(|(part, text)| format!("{part:<width$} {text}")).collect();
+    lines.push(String::new());
+    for (heading, items) in [("proven", proven), ("not proven", not_proven)] {
+        for (position, line) in items.iter().flat_map(|item| wrapped(item)).enumerate() {
+            lines.push(format!("{:<11} {line}", if position == 0 { heading } else { "" }));
         }
-        Outcome::Intact { sha256: None } => format!("{part} ok       {} bytes, all zero", finding.length),
-        Outcome::NotRecorded => format!("{part} unknown  its writer recorded no digest of it"),
+    }
+    if let Some(hint) = origin.hint() {
+        lines.push(format!("hint: {hint}"));
+    }
+    lines.join("\n")
+}
+
+fn finding_text(finding: &Finding) -> String {
+    match finding.outcome {
+        Outcome::Intact { sha256: Some(_) } => format!("ok       {} bytes, sha256 matches", finding.length),
+        Outcome::Intact { sha256: None } => format!("ok       {} bytes, all zero", finding.length),
+        Outcome::NotRecorded => "unknown  its writer recorded no digest of it".to_owned(),
         Outcome::Damaged { expected, found } => {
             format!(
-                "{part} DAMAGED  {} bytes at byte {}\n  expected sha256 {expected}\n  found    sha256 {found}",
+                "DAMAGED  {} bytes at byte {}\n  expected sha256 {expected}\n  found    sha256 {found}",
                 finding.length, finding.offset
             )
         }
-        Outcome::DigestLost => format!("{part} DAMAGED  its own digest is gone"),
-        Outcome::NotZero { offset } => format!("{part} DAMAGED  byte {offset} is not zero"),
-        _ => format!("{part} unknown"),
+        Outcome::DigestLost => "DAMAGED  its own digest is gone".to_owned(),
+        Outcome::NotZero { offset } => format!("DAMAGED  byte {offset} is not zero"),
+        _ => "unknown".to_owned(),
     }
+}
+
+/// Lines that fit beside the heading.
+fn wrapped(text: &str) -> Vec<String> {
+    const WIDTH: usize = 68;
+    let mut lines: Vec<String> = Vec::new();
+    for word in printable(text).split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }

@@ -13,6 +13,7 @@
 //! | [`Registry::ensure_pinned`] | if it is not cached | no: the caller hashes while copying | `build` with a [`Lockfile`] |
 //! | [`Registry::plan_fetch`] | if it is not cached | no | `base fetch --dry-run` |
 //! | [`Registry::list_cached`], [`Registry::known_releases`] | never | no | `base list` |
+//! | [`Registry::known_release`] | never | no: the caller compares | `verify` |
 //! | [`Registry::releases`] | always | no | `base list --remote` |
 //! | [`Registry::verify`] | never | yes | `base verify` |
 //! | [`Registry::export`] | never | yes | `base export` |

@@ -107,8 +107,27 @@ impl Registry {
 
     /// The releases that the cache knows: every index in it that a trusted key signed, in no particular order.
     pub async fn known_releases(&self, progress: &dyn Progress) -> Result<Vec<SignedIndex>> {
+        self.known(|_| true, progress).await
+    }
+
+    /// What the cache knows of one release: its index, as each trusted key signed it whose signature is there. Usually one,
+    /// or none.
+    pub async fn known_release(
+        &self,
+        version: &Version,
+        progress: &dyn Progress,
+    ) -> Result<Vec<SignedIndex>> {
+        self.known(|known| known == version, progress).await
+    }
+
+    async fn known(
+        &self,
+        is_meant: impl Fn(&Version) -> bool,
+        progress: &dyn Progress,
+    ) -> Result<Vec<SignedIndex>> {
         let mut known = Vec::new();
-        for (key_id, version) in self.cache.releases()? {
+        let releases = self.cache.releases()?.into_iter().filter(|(_, version)| is_meant(version));
+        for (key_id, version) in releases {
             if self.trusted_keys.iter().any(|key| key.id == key_id) {
                 match self.cached_index(key_id, &version, progress).await {
                     Ok(signed) => known.extend(signed),
