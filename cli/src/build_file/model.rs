@@ -11,7 +11,7 @@ use super::forms::{Filled, Name, OneOrMany, TextOrMapping, path, via};
 /// Where the model is.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
-pub enum ModelPath {
+pub(super) enum ModelPath {
     /// A model folder, as Hugging Face lays one out.
     Folder(#[schemars(with = "Filled")] PathBuf),
     /// Its files one by one, wherever they are.

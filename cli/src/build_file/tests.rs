@@ -158,7 +158,7 @@ fn a_transform_stands_in_the_file_or_in_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(NAME);
     fs::write(&path, below("name: x\ntransform:\n  path: t.lua")).unwrap();
-    let mut read = |bytes: Option<&[u8]>| {
+    let read = |bytes: Option<&[u8]>| {
         let file = folder.path().join("t.lua");
         match bytes {
             Some(bytes) => fs::write(file, bytes).unwrap(),
