@@ -132,7 +132,8 @@ mod tests {
 
     fn text(ids: &[u32]) -> (Place, Tokens) {
         let tokens = ids.iter().map(|&id| tokenizers::Token::new(id, String::new(), (0, 0))).collect();
-        (Place::Argument(1), Tokens { encoding: Encoding::from_tokens(tokens, 1), truncated_from: None })
+        let encoding = Encoding::from_tokens(tokens, 1);
+        (Place::Argument(1), Tokens { encoding, truncated_from: None, prompt_length: 0 })
     }
 
     fn padding(direction: PaddingDirection) -> PaddingParams {

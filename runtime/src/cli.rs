@@ -54,6 +54,14 @@ Results:
   out. The result for a text longer than the model's limit has
   \"truncated\": true, and standard error says so.
 
+Prompts:
+  Some models of the task sentence_embedding were trained with a text before
+  each input that says what it is for, such as `query: `. Where such a model
+  names prompts, `--prompt-name NAME` puts one before every text, and without
+  the option its default prompt stands there, if it has one. `--prompt TEXT` is
+  any other text; a space between it and the input is part of it. Prompts count
+  towards the model's limit.
+
 Exit status:
   0 done, 1 failed, 2 wrong usage, 3 no model in this file, 4 damaged file";
 
@@ -85,7 +93,15 @@ pub(crate) struct Infer {
     #[arg(long, value_name = "N", value_parser = number(MOST_THREADS))]
     pub(crate) threads: Option<NonZeroUsize>,
 
-    /// Verify the weights' SHA-256 before they are used
+    /// Put the model's prompt of that name before every text [default: the model's default prompt, if it has one]
+    #[arg(long, value_name = "NAME", conflicts_with = "prompt")]
+    pub(crate) prompt_name: Option<String>,
+
+    /// Put TEXT before every text (`""`: nothing, not even the model's default prompt)
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) prompt: Option<String>,
+
+    /// Verify the SHA-256 of weights and external data before they are used
     #[arg(long)]
     pub(crate) verify: bool,
 

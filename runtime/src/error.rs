@@ -1,10 +1,11 @@
 //! What can go wrong, which exit code it has, and what to do then.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use encoderfile_format::{ArtifactKind, ModelType, TaskError};
+use encoderfile_format::{ArtifactKind, ModelType, TaskError, TransformType};
 
 use crate::input::Place;
 
@@ -32,14 +33,22 @@ pub(crate) enum Error {
     OwnFile(#[source] io::Error),
     #[error("`{}` cannot be read as an encoderfile", path.display())]
     File { path: PathBuf, source: Box<encoderfile_format::Error> },
-    #[error("`{}`: cannot read its {kind}", path.display())]
-    Artifact { path: PathBuf, kind: ArtifactKind, source: Box<encoderfile_format::Error> },
+    #[error("`{}`: cannot read its {artifact}", path.display())]
+    Artifact { path: PathBuf, artifact: String, source: Box<encoderfile_format::Error> },
     #[error("`{}`: its {kind} cannot be used", path.display())]
     Content { path: PathBuf, kind: ArtifactKind, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("a model of the task `{0}` cannot be run by this version")]
     Task(ModelType),
-    #[error("this model's results are post-processed by a Lua script, which this version cannot run")]
-    Transform,
+    #[error("this model's results are post-processed by {}, which this version cannot run", script(*.0))]
+    Transform(TransformType),
+    #[error("the model has no prompt `{name}`")]
+    UnknownPrompt { name: String, known: Vec<String>, nearest: Option<String> },
+    #[error("a model of the task `{0}` takes no prompt")]
+    PromptTask(ModelType),
+    #[error("the prompt is to be left out of the embedding, but the model pools by itself, prompt included")]
+    PromptIsPooled,
+    #[error("{place}: the prompt leaves no token of the text to pool")]
+    NothingBesidePrompt { place: Place },
 
     #[error("cannot load the embedded ONNX Runtime")]
     Library(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -76,6 +85,27 @@ pub(crate) enum Error {
     TooManyTokens { place: Place, tokens: usize, limit: usize },
 }
 
+/// What the results are post-processed by.
+fn script(language: TransformType) -> Cow<'static, str> {
+    match language {
+        TransformType::Lua => "a Lua script".into(),
+        TransformType::Other(number) => format!("a script in an unknown language (number {number})").into(),
+        _ => "a script".into(),
+    }
+}
+
+/// Which prompts there are instead.
+fn prompts(known: &[String], nearest: Option<&str>) -> String {
+    let list: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+    let other = "`--prompt TEXT` takes any text";
+    match (nearest, &list[..]) {
+        (_, []) => format!("it has none; {other}"),
+        (Some(nearest), [_]) => format!("did you mean `{nearest}`? {other}"),
+        (Some(nearest), _) => format!("did you mean `{nearest}`? It has {}; {other}", list.join(", ")),
+        (None, _) => format!("it has {}; {other}", list.join(", ")),
+    }
+}
+
 /// What ONNX Runtime says. `ort`'s own errors cannot outlive the library, and are not all of one type.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -99,7 +129,7 @@ impl Error {
     /// Exit codes are the command line's: 1 failed, 2 usage, 3 not available, 4 verification failed.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::NoCommand { .. } | Self::NoText => 2,
+            Self::NoCommand { .. } | Self::NoText | Self::UnknownPrompt { .. } | Self::PromptTask(_) => 2,
             Self::NoModel => 3,
             Self::File { source, .. } | Self::Artifact { source, .. } if source.is_damage() => 4,
             Self::NoEnd { .. } | Self::Stamp => 4,
@@ -108,8 +138,11 @@ impl Error {
     }
 
     /// What to do next.
-    pub(crate) fn hint(&self) -> Option<&'static str> {
-        Some(match self {
+    pub(crate) fn hint(&self) -> Option<Cow<'static, str>> {
+        if let Self::UnknownPrompt { known, nearest, .. } = self {
+            return Some(prompts(known, nearest.as_deref()).into());
+        }
+        let hint = match self {
             Self::NoText => {
                 "give texts as arguments, `--input FILE` with one a line, or pipe lines in; see `infer --help`"
             }
@@ -119,13 +152,26 @@ impl Error {
             }
             Self::NoEnd { .. } | Self::Stamp => "copy it again, or build it anew",
             Self::OwnFile(_) => "the file must be readable, and /proc must be mounted on Linux",
-            Self::Transform => "build the file without `transform`, or run it with encoderfile 0.7",
+            Self::Transform(TransformType::Lua) => {
+                "build the file without `transform`, or run it with encoderfile 0.7"
+            }
+            Self::Transform(_) => {
+                "build the file without `transform`, or run it with the version that wrote it"
+            }
+            Self::PromptTask(_) => {
+                "leave `--prompt` and `--prompt-name` out; `--prompt \"\"` turns a default prompt off"
+            }
+            Self::PromptIsPooled => {
+                "run it without a prompt (`--prompt \"\"`), or build the file of a model that gives token vectors"
+            }
+            Self::NothingBesidePrompt { .. } => "use a shorter prompt",
             Self::Graph(error) => error.hint(),
             Self::EmptyText { place: Place::Argument(_) } => "leave it out",
             Self::EmptyText { .. } => "leave empty lines out",
             Self::NotUtf8 { .. } => "convert it, for example with `iconv -t UTF-8`",
             Self::TextTooLong { .. } => "split the text, or raise the limit with `--max-text-bytes`",
             _ => return None,
-        })
+        };
+        Some(hint.into())
     }
 }

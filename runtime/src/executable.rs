@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use encoderfile_format::{ArtifactKind, Encoderfile, Manifest, ModelType};
+use encoderfile_format::{Artifact, ArtifactKind, Description, Encoderfile, Manifest, ModelType, Transform};
 
 use crate::error::Error;
 
@@ -50,7 +50,7 @@ impl Executable {
 
     /// One line that names the model.
     pub(crate) fn description(&self) -> String {
-        let Manifest { name, version, model_type, .. } = self.manifest();
+        let Description { name, version, model_type, .. } = &self.manifest().description;
         format!("{name} {version} ({model_type})")
     }
 
@@ -59,13 +59,31 @@ impl Executable {
         fs::metadata(&self.path).is_ok_and(|metadata| identity(&metadata) == self.identity)
     }
 
-    /// Reads an artifact and verifies its digest.
-    pub(crate) fn read(&self, kind: ArtifactKind) -> Result<Vec<u8>, Error> {
-        self.file.read(kind).map_err(|source| self.artifact_error(kind, source))
+    /// Where an artifact lies.
+    pub(crate) fn artifact(&self, kind: ArtifactKind) -> Result<&Artifact, Error> {
+        self.file.artifact(kind).map_err(|source| self.read_error(kind.to_string(), source))
     }
 
-    pub(crate) fn artifact_error(&self, kind: ArtifactKind, source: encoderfile_format::Error) -> Error {
-        Error::Artifact { path: self.path.clone(), kind, source: Box::new(source) }
+    /// Reads an artifact and verifies its digest.
+    pub(crate) fn read(&self, kind: ArtifactKind) -> Result<Vec<u8>, Error> {
+        let artifact = self.artifact(kind)?;
+        self.file.read_artifact(artifact).map_err(|source| self.artifact_error(artifact, source))
+    }
+
+    /// Verifies the digests of all that is mapped, weights and external data, in constant memory.
+    pub(crate) fn check_weights(&self) -> Result<(), Error> {
+        let mut mapped = self.manifest().artifacts.iter().filter(|artifact| artifact.kind.is_mapped());
+        mapped.try_for_each(|artifact| {
+            self.file.check(artifact).map_err(|source| self.artifact_error(artifact, source))
+        })
+    }
+
+    pub(crate) fn artifact_error(&self, artifact: &Artifact, source: encoderfile_format::Error) -> Error {
+        self.read_error(artifact.label(), source)
+    }
+
+    fn read_error(&self, artifact: String, source: encoderfile_format::Error) -> Error {
+        Error::Artifact { path: self.path.clone(), artifact, source: Box::new(source) }
     }
 
     /// An error of an artifact that is undamaged, but not what it should be.
@@ -79,17 +97,19 @@ impl Executable {
 
     /// Refuses what this version cannot run, before anything is loaded.
     pub(crate) fn check_supported(&self) -> Result<(), Error> {
-        match self.manifest().model_type {
+        match self.manifest().description.model_type {
             ModelType::Embedding
             | ModelType::SentenceEmbedding
             | ModelType::SequenceClassification
             | ModelType::TokenClassification => {}
             other => return Err(Error::Task(other)),
         }
-        match self.manifest().artifact(ArtifactKind::Transform) {
-            Some(_) => Err(Error::Transform),
-            None => Ok(()),
+        if self.manifest().artifact(ArtifactKind::Transform).is_none() {
+            return Ok(());
         }
+        let transform = Transform::decode(&self.read(ArtifactKind::Transform)?)
+            .map_err(|source| self.content_error(ArtifactKind::Transform, source))?;
+        Err(Error::Transform(transform.transform_type))
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cli;
 use crate::error::Error;
 use crate::executable::Executable;
 use crate::input::{Place, Texts};
+use crate::prompt;
 use crate::session::Model;
 use crate::terminal;
 use crate::tokenization::{Tokenizer, Tokens};
@@ -19,8 +20,9 @@ const MOST_WARNINGS: u64 = 5;
 /// Runs the model on all texts, in batches, and writes each result as soon as it is known.
 pub(crate) fn infer(executable: &Executable, options: &cli::Infer) -> Result<(), Error> {
     executable.check_supported()?;
+    let prompt = prompt::choose(&executable.manifest().description, options)?;
     let mut texts = Texts::open(options)?;
-    let (mut tokenizer, mut model) = load(executable, options)?;
+    let (mut tokenizer, mut model) = load(executable, options, prompt)?;
     let size = options.batch_size.get().min(model.limits.texts.unwrap_or(usize::MAX));
     let mut writer = Writer::new(BufWriter::with_capacity(1 << 16, io::stdout().lock()), options.format);
     let mut truncations = Truncations::default();
@@ -43,7 +45,7 @@ pub(crate) fn infer(executable: &Executable, options: &cli::Infer) -> Result<(),
         }
         writer.flush()?;
     }
-    writer.finish(&executable.manifest().name)?;
+    writer.finish(&executable.manifest().description.name)?;
     truncations.finish();
     // The process ends here, and the system takes the memory back at once: freeing it piece by piece takes longer.
     mem::forget((model, tokenizer));
@@ -71,10 +73,17 @@ fn answers(
 }
 
 /// Loads tokenizer and model side by side.
-fn load(executable: &Executable, options: &cli::Infer) -> Result<(Tokenizer, Model), Error> {
+fn load(
+    executable: &Executable,
+    options: &cli::Infer,
+    prompt: Option<&str>,
+) -> Result<(Tokenizer, Model), Error> {
     thread::scope(|scope| {
-        let tokenizer = scope.spawn(|| Tokenizer::load(executable));
-        let model = Model::load(executable, options);
+        let tokenizer = scope.spawn(|| Tokenizer::load(executable, prompt));
+        let model = Model::load(executable, options).and_then(|model| match prompt {
+            Some(_) => model.task.check_prompt().map(|()| model),
+            None => Ok(model),
+        });
         match tokenizer.join() {
             Ok(tokenizer) => Ok((tokenizer?, model?)),
             Err(panic) => std::panic::resume_unwind(panic),

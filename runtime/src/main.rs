@@ -1,20 +1,23 @@
 //! The base binary of an encoderfile: an executable that runs the model appended to it.
 //!
 //! What happens in `infer`, in the order of the modules: [`executable`] opens the running file, [`library`] loads the embedded
-//! ONNX Runtime, [`mapping`] points it at the weights, [`session`] makes a session of it; [`input`] reads texts,
-//! [`tokenization`] and [`batch`] turn them into tensors, [`task`] turns the model's output into the results that [`answer`]
-//! writes. What goes wrong, see [`error`], is shown by [`terminal`].
+//! ONNX Runtime, [`mapping`] points it at the weights, whose files [`external`] finds, [`session`] makes a session of it;
+//! [`input`] reads texts, [`prompt`] says what stands before each, [`tokenization`] and [`batch`] turn them into tensors,
+//! [`task`] turns the model's output into the results that [`answer`] writes. What goes wrong, see [`error`], is shown by
+//! [`terminal`].
 
 mod answer;
 mod batch;
 mod cli;
 mod error;
 mod executable;
+mod external;
 mod infer;
 mod input;
 mod library;
 mod mapping;
 mod pooling;
+mod prompt;
 mod session;
 mod softmax;
 mod stamp;

@@ -1,11 +1,14 @@
 //! The model in ONNX Runtime: made from the running file, fed by the names of its inputs.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::thread;
 
 use encoderfile_format::onnx::{self, ElementType};
 use encoderfile_format::{ArtifactKind, Limits, ModelInput, Signature};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
+use ort::session::builder::SessionBuilder;
 use ort::session::{HasSelectedOutputs, OutputSelector, RunOptions, SessionInputValue};
 use ort::value::{Tensor, TensorElementType, ValueType};
 
@@ -13,8 +16,9 @@ use crate::batch::Batch;
 use crate::cli;
 use crate::error::{Error, OnnxRuntimeError};
 use crate::executable::Executable;
+use crate::external::{self, ExternalFile};
 use crate::library;
-use crate::mapping::{self, Skeleton};
+use crate::mapping::{self, Detached, Skeleton};
 use crate::task::Task;
 
 /// More threads than this rarely make one batch faster, but each costs time to start.
@@ -41,33 +45,25 @@ impl Model {
     /// Loads the model out of the running file.
     pub(crate) fn load(executable: &Executable, options: &cli::Infer) -> Result<Self, Error> {
         let kind = ArtifactKind::Weights;
-        let weights = mapping::map(executable)?;
+        let weights = mapping::model(executable)?;
+        let graph = onnx::Model::parse(&weights).map_err(|source| executable.content_error(kind, source))?;
+        let files = external::files(executable.manifest(), &graph)
+            .map_err(|source| executable.content_error(kind, source))?;
         let skeleton = match options.weights {
             cli::Weights::Copy => None,
-            cli::Weights::Map => Some(mapping::skeleton(executable, &weights)?),
-            cli::Weights::Auto => match mapping::skeleton(executable, &weights) {
+            cli::Weights::Map => Some(mapping::skeleton(executable, &weights, &files)?),
+            cli::Weights::Auto => match mapping::skeleton(executable, &weights, &files) {
                 Ok(skeleton) => Some(skeleton),
                 Err(Error::Mapping(_)) => None,
                 Err(error) => return Err(error),
             },
         };
-        let model = skeleton.as_ref().map_or(&weights[..], |skeleton| &skeleton.model);
-        let graph = onnx::Model::parse(model).map_err(|source| executable.content_error(kind, source))?;
-        // Whatever lies beside the running file is none of its model's tensors.
-        let own_name = executable.path().file_name().and_then(|name| name.to_str());
-        let mut others =
-            graph.external_files().into_iter().filter(|&file| skeleton.is_none() || Some(file) != own_name);
-        if let Some(other) = others.next() {
-            return Err(executable.content_error(kind, format!("its tensors are in another file, `{other}`")));
-        }
         let Signature { inputs, limits, output, output_kind, .. } =
-            Signature::of(&graph, executable.manifest().model_type).map_err(Error::Graph)?;
+            Signature::of(&graph, executable.manifest().description.model_type).map_err(Error::Graph)?;
         let task = Task::new(executable, output_kind)?;
 
-        let verify =
-            || executable.file().check(kind).map_err(|source| executable.artifact_error(kind, source));
         if options.verify {
-            verify()?;
+            executable.check_weights()?;
         }
         let environment = library::load()?;
         let threads = threads(options);
@@ -78,9 +74,9 @@ impl Model {
             // The file is not at its path any more, or ONNX Runtime refuses to map it there: slower, but as good.
             Some(Err(_)) | None => {
                 if !options.verify {
-                    verify()?;
+                    executable.check_weights()?;
                 }
-                copied_session(&environment, threads, &weights).map_err(Error::Load)?
+                copied_session(&environment, threads, executable, &weights, &files)?
             }
         };
         let selector = OutputSelector::no_default().with(&output);
@@ -170,8 +166,12 @@ fn mapped_session(
     executable: &Executable,
     skeleton: &Skeleton,
 ) -> Result<ort::session::Session, Error> {
-    let folder = Some(skeleton.folder.as_str());
-    let session = session(environment, threads, &skeleton.model, folder).map_err(Error::Load)?;
+    let load = || -> Result<_, OnnxRuntimeError> {
+        let mut builder = builder(environment, threads)?
+            .with_config_entry("session.model_external_initializers_file_folder_path", &skeleton.folder)?;
+        Ok(builder.commit_from_memory(&skeleton.model)?)
+    };
+    let session = load().map_err(Error::Load)?;
     // What was mapped is what lay at the path, and it was the running file before: was it still?
     if executable.is_at_its_path() {
         Ok(session)
@@ -184,27 +184,29 @@ fn mapped_session(
 fn copied_session(
     environment: &Environment,
     threads: usize,
+    executable: &Executable,
     weights: &[u8],
-) -> Result<ort::session::Session, OnnxRuntimeError> {
-    session(environment, threads, weights, None)
+    files: &[ExternalFile<'_>],
+) -> Result<ort::session::Session, Error> {
+    let mut builder = builder(environment, threads).map_err(Error::Load)?;
+    let model = if files.is_empty() {
+        Cow::Borrowed(weights)
+    } else {
+        let Detached { model, file } = mapping::detached(executable, weights, files)?;
+        builder = builder
+            .with_external_initializer_file_in_memory(mapping::DETACHED, Arc::from(&file[..]))
+            .map_err(|error| Error::Load(error.into()))?;
+        Cow::Owned(model)
+    };
+    builder.commit_from_memory(&model).map_err(|error| Error::Load(error.into()))
 }
 
-fn session(
-    environment: &Environment,
-    threads: usize,
-    model: &[u8],
-    external_folder: Option<&str>,
-) -> Result<ort::session::Session, OnnxRuntimeError> {
-    let mut builder = ort::session::Session::builder(environment)?
+fn builder(environment: &Environment, threads: usize) -> Result<SessionBuilder, OnnxRuntimeError> {
+    Ok(ort::session::Session::builder(environment)?
         .with_log_level(LogLevel::Fatal)?
         // Packed weights are faster to multiply, but they are a private copy that takes longer to make than to save.
         .with_prepacking(false)?
-        .with_intra_threads(threads)?;
-    if let Some(folder) = external_folder {
-        builder =
-            builder.with_config_entry("session.model_external_initializers_file_folder_path", folder)?;
-    }
-    Ok(builder.commit_from_memory(model)?)
+        .with_intra_threads(threads)?)
 }
 
 fn tensor(

@@ -38,16 +38,26 @@ impl Task {
             }
             None => Ok(ModelConfig::default()),
         };
-        Ok(match manifest.model_type {
+        Ok(match manifest.description.model_type {
             ModelType::Embedding => Self::Embedding,
             ModelType::SentenceEmbedding => Self::SentenceEmbedding {
-                pooling: manifest.sentence_pooling.clone().unwrap_or_default(),
+                pooling: manifest.description.sentence_pooling.clone().unwrap_or_default(),
                 is_pooled: output_kind == OutputKind::SentenceVectors,
             },
             ModelType::SequenceClassification => Self::SequenceClassification(labels()?),
             ModelType::TokenClassification => Self::TokenClassification(labels()?),
             other => return Err(Error::Task(other)),
         })
+    }
+
+    /// Refuses a prompt that would have to be left out of what the model itself pools.
+    pub(crate) fn check_prompt(&self) -> Result<(), Error> {
+        match self {
+            Self::SentenceEmbedding { pooling, is_pooled: true } if pooling.exclude_prompt => {
+                Err(Error::PromptIsPooled)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// One answer per text of the batch.

@@ -58,7 +58,7 @@ fn report(error: &Error) -> String {
         lines.push(format!("\n{usage}\n\nFor example: {name} infer \"some text\"\nMore: {name} --help"));
     }
     if let Some(hint) = error.hint() {
-        lines.push(format!("{HINT}hint{HINT:#}: {hint}"));
+        lines.push(format!("{HINT}hint{HINT:#}: {}", Printable(&hint)));
     }
     lines.join("\n") + "\n"
 }

@@ -1,5 +1,7 @@
 //! From texts to tokens.
 
+use std::borrow::Cow;
+
 use encoderfile_format::{ArtifactKind, LENGTH_LIMIT, TokenizerArtifact};
 use tokenizers::{Encoding, PaddingParams, PaddingStrategy, PostProcessor, TruncationParams};
 
@@ -7,12 +9,16 @@ use crate::error::Error;
 use crate::executable::Executable;
 use crate::input::Text;
 
-/// The model's tokenizer with its padding and truncation.
+/// The model's tokenizer with its padding and truncation, and the prompt.
 pub(crate) struct Tokenizer {
     /// Without padding, which the batch does, and without truncation but while a text is truncated.
     splitter: tokenizers::Tokenizer,
     truncation: Option<TruncationParams>,
     pub(crate) padding: PaddingParams,
+    /// What stands before each text.
+    prompt: String,
+    /// How many tokens at the start of each text are the prompt's, if it is to be told.
+    prompt_length: usize,
 }
 
 /// The tokens of one text, special tokens included, no longer than the limit.
@@ -20,13 +26,51 @@ pub(crate) struct Tokens {
     pub(crate) encoding: Encoding,
     /// How many tokens the whole text has, where it was longer than the limit.
     pub(crate) truncated_from: Option<usize>,
+    /// How many tokens at the start are not pooled.
+    pub(crate) prompt_length: usize,
+}
+
+/// Tokens, before it is known whose they are.
+struct Encoded {
+    encoding: Encoding,
+    truncated_from: Option<usize>,
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer artifact.
-    pub(crate) fn load(executable: &Executable) -> Result<Self, Error> {
+    /// Reads the tokenizer artifact, to encode texts with that prompt before each.
+    pub(crate) fn load(executable: &Executable, prompt: Option<&str>) -> Result<Self, Error> {
         let bytes = executable.read(ArtifactKind::Tokenizer)?;
-        Self::from_json(&bytes).map_err(|source| executable.content_error(ArtifactKind::Tokenizer, source))
+        let unusable = |source| executable.content_error(ArtifactKind::Tokenizer, source);
+        let mut tokenizer = Self::from_json(&bytes).map_err(unusable)?;
+        if let Some(prompt) = prompt {
+            let pooling = &executable.manifest().description.sentence_pooling;
+            let is_excluded = pooling.as_ref().is_some_and(|pooling| pooling.exclude_prompt);
+            tokenizer.set_prompt(prompt, is_excluded).map_err(unusable)?;
+        }
+        Ok(tokenizer)
+    }
+
+    /// Puts a prompt before each text. One that is left out of pooling is tokenized alone, as any text is, and what its
+    /// tokens are without a special one at the end is taken for the number of its tokens before a text.
+    ///
+    /// Source: `Transformer._get_prompt_length` of sentence-transformers 6.2 (`base/modules/transformer.py`;
+    /// `SentenceTransformer._get_prompt_length` up to version 5, which strips white space at both ends first).
+    fn set_prompt(&mut self, prompt: &str, is_excluded: bool) -> tokenizers::Result<()> {
+        prompt.clone_into(&mut self.prompt);
+        if is_excluded {
+            let Encoded { encoding, .. } = self.encode_str(prompt)?;
+            let ends_special = encoding.get_ids().last().is_some_and(|&id| self.is_special(id));
+            self.prompt_length = encoding.len() - usize::from(ends_special);
+        }
+        Ok(())
+    }
+
+    fn is_special(&self, id: u32) -> bool {
+        self.splitter
+            .get_added_vocabulary()
+            .get_added_tokens_decoder()
+            .get(&id)
+            .is_some_and(|token| token.special)
     }
 
     fn from_json(bytes: &[u8]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
@@ -57,21 +101,28 @@ impl Tokenizer {
                 format!("padding to {} tokens, the limit is {LENGTH_LIMIT}", fixed.max(multiple)).into()
             );
         }
-        Ok(Self { splitter: tokenizer, truncation, padding })
+        Ok(Self { splitter: tokenizer, truncation, padding, prompt: String::new(), prompt_length: 0 })
     }
 
-    /// Splits a text into tokens. Offsets count characters, as Hugging Face's Python tokenizers do.
+    /// Splits prompt and text into tokens. Offsets count characters, as Hugging Face's Python tokenizers do.
     pub(crate) fn encode(&mut self, text: &Text) -> Result<Tokens, Error> {
         let place = || text.place.clone();
-        let tokens =
-            self.encode_str(&text.text).map_err(|source| Error::Tokenize { place: place(), source })?;
-        if tokens.encoding.is_empty() {
+        let whole = match self.prompt.as_str() {
+            "" => Cow::Borrowed(&text.text),
+            prompt => Cow::Owned(format!("{prompt}{}", text.text)),
+        };
+        let encoded = self.encode_str(&whole).map_err(|source| Error::Tokenize { place: place(), source })?;
+        let Encoded { encoding, truncated_from } = encoded;
+        if encoding.is_empty() {
             return Err(Error::NoTokens { place: place() });
         }
-        Ok(tokens)
+        if encoding.len() <= self.prompt_length {
+            return Err(Error::NothingBesidePrompt { place: place() });
+        }
+        Ok(Tokens { encoding, truncated_from, prompt_length: self.prompt_length })
     }
 
-    fn encode_str(&mut self, text: &str) -> tokenizers::Result<Tokens> {
+    fn encode_str(&mut self, text: &str) -> tokenizers::Result<Encoded> {
         let encoding = self.splitter.encode_char_offsets(text, true)?;
         let length = encoding.len();
         match &self.truncation {
@@ -80,9 +131,9 @@ impl Tokenizer {
                 self.splitter.with_truncation(Some(truncation.clone()))?;
                 let encoding = self.splitter.encode_char_offsets(text, true);
                 self.splitter.with_truncation(None)?;
-                Ok(Tokens { encoding: encoding?, truncated_from: Some(length) })
+                Ok(Encoded { encoding: encoding?, truncated_from: Some(length) })
             }
-            _ => Ok(Tokens { encoding, truncated_from: None }),
+            _ => Ok(Encoded { encoding, truncated_from: None }),
         }
     }
 }
@@ -133,6 +184,40 @@ mod tests {
             assert_eq!(tokens.truncated_from, Some(7));
             assert_eq!(tokenizer.encode_str("b é").unwrap().truncated_from, None);
         }
+    }
+
+    fn text(text: &str) -> Text {
+        Text { place: crate::input::Place::Argument(1), text: text.to_owned() }
+    }
+
+    /// [CLS] is the prompt's, [SEP] is the text's.
+    #[test]
+    fn a_prompt_has_as_many_tokens_as_alone_without_the_last_special_one() {
+        let mut tokenizer = Tokenizer::from_json(artifact("null", "null").as_bytes()).unwrap();
+        for (prompt, length) in [("b é ", 3), ("b", 2), ("b x", 3), (" ", 1)] {
+            tokenizer.set_prompt(prompt, true).unwrap();
+            assert_eq!(tokenizer.encode(&text("é")).unwrap().prompt_length, length, "{prompt:?}");
+        }
+        tokenizer.set_prompt("b é ", true).unwrap();
+        assert_eq!(tokenizer.encode(&text("b")).unwrap().encoding.get_ids(), [0, 3, 2, 3, 1]);
+        let mut tokenizer = Tokenizer::from_json(artifact("null", "null").as_bytes()).unwrap();
+        tokenizer.set_prompt("b é ", false).unwrap();
+        assert_eq!(tokenizer.encode(&text("b")).unwrap().prompt_length, 0);
+    }
+
+    #[test]
+    fn a_prompt_that_leaves_no_room_is_an_error() {
+        // Without special tokens, a long prompt is all that is left of a text.
+        let artifact = artifact(FOUR, "null");
+        let start = artifact.find("\"post_processor\": {").unwrap();
+        let end = artifact.find("\"decoder\"").unwrap();
+        let artifact = format!("{}\"post_processor\": null, {}", &artifact[..start], &artifact[end..]);
+        let mut tokenizer = Tokenizer::from_json(artifact.as_bytes()).unwrap();
+        tokenizer.set_prompt("b é b ", true).unwrap();
+        assert_eq!(tokenizer.encode(&text("é")).unwrap().prompt_length, 3);
+        tokenizer.set_prompt("b é b é b", true).unwrap();
+        let error = tokenizer.encode(&text("é")).err().unwrap();
+        assert!(matches!(error, Error::NothingBesidePrompt { .. }), "{error}");
     }
 
     #[test]

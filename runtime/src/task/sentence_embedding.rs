@@ -19,11 +19,13 @@ pub(super) fn pooled(
     let width = output.width(&[batch.length], batch.rows.len(), expected)?;
     let answer = |(row, values): (&crate::batch::Row, &[f32])| {
         let mask: Vec<bool> = (0..batch.length).map(|column| row.columns.contains(&column)).collect();
-        let embedding = pooling::pool(values, width, &mask, pooling).ok_or_else(|| Error::OutputShape {
-            name: output.name.clone(),
-            found: output.shape.clone(),
-            expected: expected.to_owned(),
-        })?;
+        let skipped = row.tokens.prompt_length;
+        let embedding =
+            pooling::pool(values, width, &mask, skipped, pooling).ok_or_else(|| Error::OutputShape {
+                name: output.name.clone(),
+                found: output.shape.clone(),
+                expected: expected.to_owned(),
+            })?;
         check_finite(&embedding, &row.place)?;
         Ok(Answer::SentenceEmbedding { embedding })
     };

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use encoderfile_format::{
-    ArtifactKind, Base, Content, ModelConfig, ModelType, Payload, PoolingMode, SentencePooling,
+    ArtifactKind, Base, Content, Description, ModelConfig, ModelType, Part, Payload, SentencePooling,
     TokenizerArtifact, TokenizerSettings, Tool,
 };
 use serde_json::Value;
@@ -17,6 +17,9 @@ use tempfile::TempDir;
 /// Held while an executable is written and while one is started: a process that another thread forks meanwhile would
 /// inherit the descriptor that is open for writing, and the system refuses to run such a file.
 static WRITING: Mutex<()> = Mutex::new(());
+
+/// The files beside `model.onnx` that may hold its tensors.
+const EXTERNAL_FILES: [&str; 2] = ["model.onnx_data", "model.onnx_data_1"];
 
 /// The executable under test, without a model.
 pub(crate) fn base_binary() -> &'static Path {
@@ -63,7 +66,7 @@ pub(crate) fn assemble_with(model: &str, change: impl FnOnce(&mut Payload)) -> A
     let reference = json(&folder.join("reference.json"));
     let model_type: ModelType = reference["task"].as_str().unwrap().parse().unwrap();
     let raw = |value: Value| Some(to_raw_value(&value).unwrap());
-    let tokenizer_json = fs::read(folder.join("tokenizer.json")).unwrap();
+    let tokenizer_json = fs::read_to_string(folder.join("tokenizer.json")).unwrap();
     let settings = TokenizerSettings {
         padding: raw(serde_json::json!({
             "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null,
@@ -73,25 +76,37 @@ pub(crate) fn assemble_with(model: &str, change: impl FnOnce(&mut Payload)) -> A
             "direction": "Right", "max_length": reference["max_length"], "strategy": "LongestFirst", "stride": 0
         })),
     };
-    let tokenizer = TokenizerArtifact::new(&tokenizer_json, settings).unwrap().to_json();
+    let (tokenizer, _) = TokenizerArtifact::new(&tokenizer_json, settings).unwrap();
     let config = ModelConfig::from_json(&fs::read(folder.join("config.json")).unwrap()).unwrap().to_json();
     let weights = folder.join("model.onnx");
-    let mut payload = Payload {
-        model_type,
-        name: model.to_owned(),
-        version: "1.0".to_owned(),
-        writer: Tool { name: "test".to_owned(), version: "0".to_owned() },
-        sentence_pooling: (model_type == ModelType::SentenceEmbedding)
-            .then(|| SentencePooling { modes: vec![PoolingMode::Mean], normalize: true }),
-        sources: Vec::new(),
-        artifacts: vec![
-            (ArtifactKind::Weights, Content::File { file: File::open(&weights).unwrap(), path: weights }),
-            (ArtifactKind::ModelConfig, Content::Bytes(config)),
-            (ArtifactKind::Tokenizer, Content::Bytes(tokenizer)),
-        ],
+    let mut description = Description::new(model_type, model, "1.0");
+    if model_type == ModelType::SentenceEmbedding {
+        description.sentence_pooling =
+            Some(SentencePooling { normalize: true, ..SentencePooling::default() });
+    }
+    let weights = Part {
+        kind: ArtifactKind::Weights,
+        name: Some("model.onnx".to_owned()),
+        content: Content::File { file: File::open(&weights).unwrap(), path: weights },
     };
+    let mut parts = vec![
+        weights,
+        Part::bytes(ArtifactKind::ModelConfig, config),
+        Part::bytes(ArtifactKind::Tokenizer, tokenizer.to_json()),
+    ];
+    for name in EXTERNAL_FILES.into_iter().filter(|name| folder.join(name).exists()) {
+        let bytes = fs::read(folder.join(name)).unwrap();
+        let part = Part::bytes(ArtifactKind::ExternalData, bytes);
+        parts.push(Part { name: Some(name.to_owned()), ..part });
+    }
+    let writer = Tool { name: "test".to_owned(), version: "0".to_owned() };
+    let mut payload = Payload { description, writer, parts };
     change(&mut payload);
+    write(&payload)
+}
 
+/// Puts a payload on the base binary under test.
+pub(crate) fn write(payload: &Payload) -> Assembled {
     let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = directory.path().join("model.encoderfile");
     let base = Base {
@@ -102,7 +117,7 @@ pub(crate) fn assemble_with(model: &str, change: impl FnOnce(&mut Payload)) -> A
         key_id: None,
         expected: None,
     };
-    writing(|| encoderfile_format::write(&base, &payload, &path).unwrap().persist().unwrap());
+    writing(|| encoderfile_format::write(&base, payload, &path).unwrap().persist().unwrap());
     Assembled { directory, path }
 }
 
@@ -128,8 +143,8 @@ pub(crate) fn fix_dimension(model: &[u8], name: &str, size: u8) -> Vec<u8> {
 
 /// Replaces the bytes of an artifact.
 pub(crate) fn replace(payload: &mut Payload, kind: ArtifactKind, bytes: Vec<u8>) {
-    payload.artifacts.retain(|(other, _)| *other != kind);
-    payload.artifacts.push((kind, Content::Bytes(bytes)));
+    payload.parts.retain(|part| part.kind != kind);
+    payload.parts.push(Part::bytes(kind, bytes));
 }
 
 /// Does something to an executable's file, see [`WRITING`].
@@ -202,24 +217,31 @@ pub(crate) fn assert_fails(output: &Output, code: i32, expected: &str) {
 /// Compares two JSON values, numbers within 1e-5.
 #[track_caller]
 pub(crate) fn assert_close(found: &Value, expected: &Value) {
-    if let Err(difference) = close(found, expected) {
+    assert_within(found, expected, 1e-5);
+}
+
+/// Compares two JSON values, numbers within a tolerance.
+#[track_caller]
+pub(crate) fn assert_within(found: &Value, expected: &Value, tolerance: f64) {
+    if let Err(difference) = close(found, expected, tolerance) {
         panic!("{difference}");
     }
 }
 
-fn close(found: &Value, expected: &Value) -> Result<(), String> {
+fn close(found: &Value, expected: &Value, tolerance: f64) -> Result<(), String> {
     match (found, expected) {
         (Value::Number(found), Value::Number(expected)) => {
             let (found, expected) = (found.as_f64().unwrap(), expected.as_f64().unwrap());
-            let is_close = (found - expected).abs() <= 1e-5;
+            let is_close = (found - expected).abs() <= tolerance;
             is_close.then_some(()).ok_or_else(|| format!("{found} is not {expected}"))
         }
         (Value::Array(found), Value::Array(expected)) if found.len() == expected.len() => {
-            found.iter().zip(expected).try_for_each(|(found, expected)| close(found, expected))
+            let mut pairs = found.iter().zip(expected);
+            pairs.try_for_each(|(found, expected)| close(found, expected, tolerance))
         }
         (Value::Object(found), Value::Object(expected)) if found.len() == expected.len() => {
             expected.iter().try_for_each(|(key, expected)| match found.get(key) {
-                Some(found) => close(found, expected).map_err(|error| format!("{key}: {error}")),
+                Some(found) => close(found, expected, tolerance).map_err(|error| format!("{key}: {error}")),
                 None => Err(format!("no {key}")),
             })
         }

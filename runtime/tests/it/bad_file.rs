@@ -3,7 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 
-use encoderfile_format::{ArtifactKind, Content, Encoderfile, ModelType};
+use encoderfile_format::{Artifact, ArtifactKind, Encoderfile, ModelType, Part, Transform, TransformType};
 
 use crate::assemble::{
     Assembled, assemble, assemble_with, assert_fails, base_binary, model_folder, replace, run, text, writing,
@@ -11,8 +11,18 @@ use crate::assemble::{
 
 /// Changes one byte of an artifact, counted from its start.
 fn flip(file: &Assembled, kind: ArtifactKind, position: u64) {
-    let offset =
-        Encoderfile::open(fs::File::open(&file.path).unwrap()).unwrap().artifact(kind).unwrap().offset;
+    flip_where(file, |artifact| artifact.kind == kind, position);
+}
+
+/// Changes one byte of the artifact of that name.
+pub(crate) fn flip_in(file: &Assembled, name: &str, position: u64) {
+    flip_where(file, |artifact| artifact.name.as_deref() == Some(name), position);
+}
+
+fn flip_where(file: &Assembled, is_meant: impl Fn(&Artifact) -> bool, position: u64) {
+    let opened = Encoderfile::open(fs::File::open(&file.path).unwrap()).unwrap();
+    let offset = opened.manifest().artifacts.iter().find(|artifact| is_meant(artifact)).unwrap().offset;
+    drop(opened);
     writing(|| {
         let file = OpenOptions::new().read(true).write(true).open(&file.path).unwrap();
         let mut byte = [0];
@@ -59,7 +69,7 @@ fn damaged_weights_are_found_when_asked_for_or_copied() {
 #[test]
 fn a_transform_is_never_skipped() {
     let file = assemble_with("embedding", |payload| {
-        payload.artifacts.push((ArtifactKind::Transform, Content::Bytes(b"\x08\x01\x12\x00".to_vec())));
+        payload.parts.push(Part::bytes(ArtifactKind::Transform, b"\x08\x01\x12\x00".to_vec()));
     });
     assert_fails(
         &run(file.command().args(["infer", "text"])),
@@ -69,9 +79,33 @@ fn a_transform_is_never_skipped() {
     );
 }
 
+/// Before anything is loaded: there is no model to load.
+#[test]
+fn a_transform_in_another_language_is_never_skipped() {
+    let file = assemble_with("embedding", |payload| {
+        let transform =
+            Transform { transform_type: TransformType::Other(7), source: "?".to_owned(), libraries: None };
+        payload.parts.push(Part::bytes(ArtifactKind::Transform, transform.encode()));
+        replace(payload, ArtifactKind::Weights, b"not a model".to_vec());
+        replace(payload, ArtifactKind::Tokenizer, b"not a tokenizer".to_vec());
+    });
+    for arguments in
+        [&["infer", "text"][..], &["infer", "--input", "/nonexistent"], &["infer", "--verify", "text"]]
+    {
+        assert_fails(
+            &run(file.command().args(arguments)),
+            1,
+            "error: this model's results are post-processed by a script in an unknown language (number 7), \
+             which this version cannot run\n\
+             hint: build the file without `transform`, or run it with the version that wrote it\n",
+        );
+    }
+}
+
 #[test]
 fn a_task_of_images_is_refused() {
-    let file = assemble_with("embedding", |payload| payload.model_type = ModelType::ImageClassification);
+    let file =
+        assemble_with("embedding", |payload| payload.description.model_type = ModelType::ImageClassification);
     assert_fails(
         &run(file.command().args(["infer", "text"])),
         1,
@@ -81,7 +115,9 @@ fn a_task_of_images_is_refused() {
 
 #[test]
 fn outputs_that_do_not_fit_the_task_are_shown() {
-    let file = assemble_with("sequence_classification", |payload| payload.model_type = ModelType::Embedding);
+    let file = assemble_with("sequence_classification", |payload| {
+        payload.description.model_type = ModelType::Embedding;
+    });
     assert_fails(
         &run(file.command().args(["infer", "text"])),
         1,
@@ -139,7 +175,7 @@ fn a_file_without_its_end_is_damaged() {
 fn control_characters_of_names_are_escaped() {
     const NAME: &str = "\u{1b}[31mred\u{9b}2J\r\nhint: obey";
     const ESCAPED: &str = r"\u{1b}[31mred\u{9b}2J\r\nhint: obey";
-    let file = assemble_with("embedding", |payload| payload.name = NAME.to_owned());
+    let file = assemble_with("embedding", |payload| payload.description.name = NAME.to_owned());
     let output = run(&mut file.command());
     let stderr = text(&output.stderr);
     assert!(stderr.starts_with(&format!("error: `{ESCAPED} 1.0 (embedding)` needs a command\n")), "{stderr}");
@@ -152,7 +188,7 @@ fn control_characters_of_names_are_escaped() {
         model[position..position + 6].copy_from_slice(b"\x1b[31m\x07");
     }
     let file = assemble_with("sequence_classification", |payload| {
-        payload.model_type = ModelType::Embedding;
+        payload.description.model_type = ModelType::Embedding;
         replace(payload, ArtifactKind::Weights, model);
     });
     let output = run(file.command().args(["infer", "text"]));

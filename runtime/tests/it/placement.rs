@@ -147,7 +147,11 @@ fn as_another_user() {
 
 /// Runs a file whose name was removed, or given to another file, before the process started: `exec` goes through an open
 /// descriptor.
-fn run_nameless(file: &Assembled, arguments: &str, replacement: Option<&Path>) -> std::process::Output {
+pub(crate) fn run_nameless(
+    file: &Assembled,
+    arguments: &str,
+    replacement: Option<&Path>,
+) -> std::process::Output {
     let script = match replacement {
         None => "exec 3<\"$0\"; rm \"$0\"; ".to_owned(),
         Some(path) => format!("exec 3<\"$0\"; cp '{}' \"$0.new\"; mv \"$0.new\" \"$0\"; ", path.display()),

@@ -102,6 +102,11 @@ fn inputs_in_another_order() {
     check("reordered_inputs");
 }
 
+#[test]
+fn a_model_with_external_data() {
+    check("external_data");
+}
+
 /// Graphs exported for one text, or for texts of one length: texts are fed one by one, and padded to that length.
 #[test]
 fn graphs_with_fixed_dimensions() {
@@ -137,7 +142,8 @@ fn a_pooling_of_several_modes_is_their_concatenation() {
     let modes = vec![PoolingMode::Cls, PoolingMode::Max, PoolingMode::Mean];
     let change = |normalize, modes: Vec<_>| {
         assemble_with("sentence_embedding", |payload| {
-            payload.sentence_pooling = Some(SentencePooling { modes, normalize });
+            payload.description.sentence_pooling =
+                Some(SentencePooling { modes, normalize, exclude_prompt: false });
         })
     };
     let vector = |answer: &Value| -> Vec<f64> {
@@ -156,9 +162,9 @@ fn a_pooling_of_several_modes_is_their_concatenation() {
 /// A file of encoderfile 0.7 says nothing of pooling: the mean, as it is.
 #[test]
 fn without_a_pooling_it_is_the_plain_mean() {
-    let plain = assemble_with("sentence_embedding", |payload| payload.sentence_pooling = None);
+    let plain = assemble_with("sentence_embedding", |payload| payload.description.sentence_pooling = None);
     let mean = assemble_with("sentence_embedding", |payload| {
-        payload.sentence_pooling = Some(SentencePooling { modes: vec![PoolingMode::Mean], normalize: false });
+        payload.description.sentence_pooling = Some(SentencePooling::default());
     });
     let (plain, mean) = (plain.infer(&["some text"]), mean.infer(&["some text"]));
     assert_eq!(plain, mean);
@@ -174,7 +180,7 @@ fn without_a_pooling_it_is_the_plain_mean() {
 #[test]
 fn labels_have_numbers_where_the_model_names_none() {
     let file = assemble_with("sequence_classification", |payload| {
-        payload.artifacts.retain(|(kind, _)| *kind != ArtifactKind::ModelConfig);
+        payload.parts.retain(|part| part.kind != ArtifactKind::ModelConfig);
     });
     let answer = file.infer(&["some text"]);
     let result = &answer["results"][0];
