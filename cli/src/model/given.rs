@@ -6,6 +6,8 @@ use encoderfile_format::{ModelType, PoolingMode, Prompt, Setting};
 use serde::Serialize;
 use tokenizers::{PaddingStrategy, TruncationDirection, TruncationStrategy};
 
+use crate::suggestion::nearest;
+
 /// What holds in place of what the model's files say.
 #[derive(Debug, Default)]
 pub(crate) struct Given {
@@ -120,9 +122,7 @@ impl Given {
         let libraries = self.transform.as_ref().and_then(|transform| transform.libraries.as_deref());
         match libraries.unwrap_or_default().iter().find(|name| !LIBRARIES.contains(&name.as_str())) {
             Some(name) => {
-                let suggestion = LIBRARIES
-                    .into_iter()
-                    .find(|known| crate::suggestion::nearest(name, [*known].into_iter()).is_some());
+                let suggestion = nearest(name, LIBRARIES.into_iter());
                 Err(GivenError::Library { name: name.clone(), suggestion })
             }
             None => Ok(()),
@@ -166,5 +166,31 @@ impl<T: Serialize> Decided<T> {
     pub(super) fn setting(&self, key: &str) -> Setting {
         let value = serde_json::to_string(&self.value).expect("names, numbers and texts are JSON");
         Setting { key: key.to_owned(), value, source: self.source.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_are_those_of_lua() {
+        let given = |names: &[&str]| {
+            let libraries = Some(names.iter().map(|&name| name.to_owned()).collect());
+            let transform = Some(GivenTransform { source: "return 1".to_owned(), libraries });
+            Given { transform, ..Given::default() }.check(ModelType::Embedding)
+        };
+        given(&LIBRARIES).unwrap();
+        let error = given(&["math", "strng"]).unwrap_err();
+        assert_eq!(error.to_string(), "`lua_libs` names the library `strng`, which Lua does not have");
+        assert_eq!(error.hint(), "did you mean `string`?");
+        let hint = given(&["http"]).unwrap_err().hint();
+        assert!(hint.starts_with("the libraries are: coroutine"), "{hint}");
+    }
+
+    #[test]
+    fn images_are_refused() {
+        let error = Given::default().check(ModelType::ImageClassification).unwrap_err();
+        assert!(error.to_string().starts_with("images are not supported"), "{error}");
     }
 }

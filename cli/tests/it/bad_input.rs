@@ -34,8 +34,8 @@ fn files_that_are_missing() {
     with("embedding", |model| fs::remove_file(model.join("model.onnx")).unwrap(), &[])
         .failed(1, &["no model.onnx in the model folder `model`", "optimum-cli export onnx"]);
     let rename =
-        |model: &Path| fs::rename(model.join("model.onnx"), model.join("model_quantized.onnx")).unwrap();
-    with("embedding", rename, &[]).failed(1, &["no model.onnx", "only model_quantized.onnx"]);
+        |model: &Path| fs::rename(model.join("model.onnx"), model.join("model.safetensors")).unwrap();
+    with("embedding", rename, &[]).failed(1, &["no model.onnx", "only model.safetensors", "optimum-cli"]);
     with("embedding", |model| fs::remove_file(model.join("tokenizer.json")).unwrap(), &[])
         .failed(1, &["no tokenizer.json in the model folder `model`", "hint: "]);
     with("embedding", |model| fs::remove_file(model.join("config.json")).unwrap(), &[])
@@ -81,6 +81,7 @@ fn graphs_that_do_not_fit_the_task() {
         let path = model.join("config.json");
         let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         config["id2label"] = serde_json::json!({"0": "A", "1": "B"});
+        config["label2id"] = serde_json::Value::Null;
         fs::write(&path, config.to_string()).unwrap();
     };
     with("sequence_classification", two_labels, &[])

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bad_input;
+mod bad_model;
 mod base;
 mod base_commands;
 mod bench;
@@ -14,6 +15,7 @@ mod documentation;
 mod github;
 mod help;
 mod look_inside;
+mod model_folder;
 mod rebase;
 mod regression;
 mod replacing;
