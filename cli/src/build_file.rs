@@ -188,7 +188,7 @@ impl BuildFile {
         }
         let text = str::from_utf8(bytes).map_err(|error| {
             let before = &bytes[..error.valid_up_to()];
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = before.split(|byte| *byte == b'\n').count();
             let line = u32::try_from(line).unwrap_or(0);
             BuildFileError::NotUtf8 { place: Place { path: path.to_owned(), line, column: 0 } }
         })?;

@@ -169,12 +169,12 @@ fn a_transform_stands_in_the_file_or_in_its_own() {
     let transform = read(Some(b"\n return 1 \n")).unwrap().transform.unwrap();
     assert_eq!(transform.source, "return 1");
     assert_eq!(transform.path.unwrap(), folder.path().join("t.lua"));
-    let longest = vec![b'x'; 1 << 20];
+    let (longest, too_long) = (vec![b'x'; 1 << 20], vec![b'x'; (1 << 20) + 1]);
     assert_eq!(read(Some(&longest)).unwrap().transform.unwrap().source.len(), 1 << 20);
     for (bytes, reason) in [
         (Some(&b" \n"[..]), "t.lua` is empty"),
         (Some(b"\xff"), "t.lua` is not UTF-8"),
-        (Some(&[b'x'; (1 << 20) + 1]), "t.lua` is longer than 1048576 bytes"),
+        (Some(&too_long), "t.lua` is longer than 1048576 bytes"),
         (None, "cannot read the transform `"),
     ] {
         let error = said(&read(bytes).unwrap_err());
