@@ -43,21 +43,7 @@ pub(super) fn between(old: &Manifest, new: &Manifest) -> Vec<ArtifactChange> {
         }
         known
     };
-    let mut changes = changes(&known(old), &known(new));
-    // The same bytes under another name.
-    let name = |manifest: &Manifest| {
-        manifest.artifact(ArtifactKind::Weights).and_then(|weights| weights.name.clone())
-    };
-    if name(old) != name(new) && !changes.iter().any(|change| change.kind == ArtifactKind::Weights) {
-        let bytes = |manifest: &Manifest| {
-            let weights = manifest.artifact(ArtifactKind::Weights)?;
-            Some(Bytes { length: weights.length, sha256: weights.sha256 })
-        };
-        let kind = ArtifactKind::Weights;
-        changes.push(ArtifactChange { kind, name: name(old), old: bytes(old), new: None });
-        changes.push(ArtifactChange { kind, name: name(new), old: None, new: bytes(new) });
-    }
-    changes
+    changes(&known(old), &known(new))
 }
 
 /// The recorded files that no artifact is: in most files, `tokenizer.json` alone.

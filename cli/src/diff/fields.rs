@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use encoderfile_format::{Encoderfile, Manifest, UnknownField};
+use encoderfile_format::{ArtifactKind, Digest, Encoderfile, Manifest, UnknownField};
 use serde::Serialize;
 
 use crate::inspect::{Labels, pooling_text};
@@ -27,6 +27,7 @@ pub(super) fn between(old: &Encoderfile, new: &Encoderfile) -> Vec<FieldChange> 
     of("version", &|manifest| Some(manifest.description.version.clone()));
     of("model_type", &|manifest| Some(manifest.description.model_type.to_string()));
     of("pooling", &|manifest| manifest.description.sentence_pooling.as_ref().map(pooling_text));
+    of("weights", &weights);
     of("default prompt", &|manifest| manifest.description.default_prompt_name.clone());
     of("base target", &|manifest| Some(manifest.base.as_ref()?.target.clone()));
     of("base version", &|manifest| Some(manifest.base.as_ref()?.version.clone()));
@@ -53,6 +54,12 @@ pub(super) fn between(old: &Encoderfile, new: &Encoderfile) -> Vec<FieldChange> 
     };
     changes.extend(between_maps(&prompts(before), &prompts(after)));
     changes
+}
+
+/// The path of the graph within the model folder, where it is recorded and not the usual one.
+fn weights(manifest: &Manifest) -> Option<String> {
+    let name = manifest.artifact(ArtifactKind::Weights)?.name.clone();
+    name.filter(|name| name != "model.onnx")
 }
 
 /// The labels that are others, by index.
@@ -88,7 +95,6 @@ fn between_maps(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) 
 }
 
 fn unknown(fields: &[UnknownField]) -> Option<String> {
-    use encoderfile_format::Digest;
     let fields: Vec<_> = fields
         .iter()
         .map(|field| {

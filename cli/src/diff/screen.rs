@@ -58,16 +58,16 @@ pub(super) fn text(old: &Path, new: &Path, difference: &Difference) -> String {
     }
     let keys = difference.fields.iter().chain(&difference.labels).map(|change| clipped(&change.field));
     let keys = keys.chain(difference.artifacts.iter().chain(&difference.sources).map(label));
-    let width = keys.map(|key| key.chars().count()).max().unwrap_or(0).clamp(10, 28);
+    let width = keys.map(|key| key.chars().count()).max().unwrap_or(0).clamp(10, 30);
     let mut screen = Screen { text: heading, width };
     for (changes, what) in [(&difference.fields, "values"), (&difference.labels, "labels")] {
         for change in changes.iter().take(MOST) {
             let key = clipped(&change.field);
             if let Some(old) = &change.old {
-                screen.old(&key, &clipped(old));
+                screen.old(&key, &value(old));
             }
             if let Some(new) = &change.new {
-                screen.new(&key, &clipped(new));
+                screen.new(&key, &value(new));
             }
         }
         screen.more(changes.len(), what);
@@ -88,6 +88,12 @@ pub(super) fn text(old: &Path, new: &Path, difference: &Difference) -> String {
     found(&mut screen, "in weights", difference.weights.as_ref(), weights);
     found(&mut screen, "in transform", difference.transform.as_ref(), |screen, diff| transform(screen, diff));
     screen.text.trim_end().to_owned()
+}
+
+/// What there is of a value on one line; of a digest, what tells it from others.
+fn value(text: &str) -> String {
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_digest { format!("{}…", &text[..16]) } else { clipped(text) }
 }
 
 fn label(change: &ArtifactChange) -> String {

@@ -4,13 +4,15 @@ use std::path::Path;
 
 use encoderfile_format::{ModelType, PoolingMode, SentencePooling, Setting};
 
-use super::report::{ArtifactReport, BaseBinaryReport, BaseReport, LIMIT, NeedsReport, Report, TOKENIZER};
+use super::report::{
+    ArtifactReport, BaseBinaryReport, BaseReport, LIMIT, NeedsReport, Report, SettingReport, TOKENIZER,
+};
 use crate::terminal::{printable, size};
 
 /// Columns of the values.
 const WIDTH: usize = 66;
 /// Settings that have a line of their own.
-const SHOWN: [&str; 5] = ["model_type", "pooling", "normalize", "default_prompt_name", LIMIT];
+const SHOWN: [&str; 6] = ["model_type", "pooling", "normalize", "prompts", "default_prompt_name", LIMIT];
 /// The most files that are shown.
 const MOST_FILES: usize = 40;
 
@@ -70,7 +72,7 @@ fn model(screen: &mut Screen, report: &Report<'_>) {
     screen.line("task", &format!("{}{}", report.model_type, because(report, "model_type")));
     match report.sentence_pooling {
         Some(pooling) => {
-            screen.line("pooling", &format!("{}{}", pooling_text(pooling), because(report, "pooling")));
+            screen.line("pooling", &format!("{}{}", pooling_words(pooling, ""), because(report, "pooling")));
         }
         None if report.model_type == ModelType::SentenceEmbedding => {
             screen.line("pooling", "mean, as nothing else is recorded");
@@ -111,9 +113,8 @@ fn model(screen: &mut Screen, report: &Report<'_>) {
         };
         screen.line("transform", &text);
     }
-    let is_other = |key: &str| !SHOWN.contains(&key);
     let others =
-        report.settings.iter().filter(|setting| is_other(setting.key) && setting.source != Setting::DEFAULT);
+        report.settings.iter().filter(|setting| !SHOWN.contains(&setting.key) && is_worth_a_word(setting));
     let others: Vec<_> = others
         .map(|setting| {
             let value = clipped(&setting.value.text());
@@ -121,6 +122,18 @@ fn model(screen: &mut Screen, report: &Report<'_>) {
         })
         .collect();
     screen.items("settings", &others);
+}
+
+/// What the packager decided, and what is other than in most models.
+fn is_worth_a_word(setting: &SettingReport<'_>) -> bool {
+    const USUAL: [(&str, &str); 5] = [
+        ("weights", "\"model.onnx\""),
+        ("tokenizer.pad_strategy", "\"batch_longest\""),
+        ("tokenizer.truncation_side", "\"right\""),
+        ("tokenizer.truncation_strategy", "\"longest_first\""),
+        ("tokenizer.stride", "0"),
+    ];
+    setting.source == Setting::GIVEN || !USUAL.contains(&(setting.key, &setting.value.text()))
 }
 
 fn prompts(report: &Report<'_>) -> Vec<String> {
@@ -181,8 +194,12 @@ fn name(artifact: &ArtifactReport<'_>) -> String {
     artifact.name.map_or_else(|| artifact.kind.clone(), str::to_owned)
 }
 
-/// Such as `mean, normalised`.
+/// Such as `mean pooling, normalised`.
 pub(crate) fn pooling_text(pooling: &SentencePooling) -> String {
+    pooling_words(pooling, " pooling")
+}
+
+fn pooling_words(pooling: &SentencePooling, noun: &str) -> String {
     let name = |mode: &PoolingMode| match mode {
         PoolingMode::Cls => "cls",
         PoolingMode::Max => "max",
@@ -197,7 +214,7 @@ pub(crate) fn pooling_text(pooling: &SentencePooling) -> String {
     }
     let normalize = if pooling.normalize { ", normalised" } else { "" };
     let prompt = if pooling.exclude_prompt { ", without the prompt" } else { "" };
-    format!("{} pooling{normalize}{prompt}", modes.join(" + "))
+    format!("{}{noun}{normalize}{prompt}", modes.join(" + "))
 }
 
 fn base(base: &BaseReport<'_>) -> String {
