@@ -231,16 +231,18 @@ fn what_is_too_large_or_no_text_is_refused() {
 /// A megabyte that would become more, or take long.
 #[test]
 fn bombs_are_refused() {
-    let laughs = below(
-        "prompts:\n  a: &a x\nname: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]\nversion: &c [*b, *b, *b, *b, *b, *b, *b, *b]",
-    );
-    let long = "x".repeat(500_000);
-    let aliases = format!("encoderfile:\n  target: [&a {long}{}]\n", ", *a".repeat(100_000));
+    let targets = |count: usize| below(&format!("target: [&a x{}]", ", *a".repeat(count)));
+    assert_eq!(parse(&targets(16)).unwrap().target.len(), 17);
+    let laughs = below("prompts:\n  a: &a x\nname: &b [*a, *a, *a, *a]\nversion: &c [*b, *b, *b, *b]");
+    let aliases = format!("encoderfile:\n  target: [&a {}{}]", "x".repeat(500_000), ", *a".repeat(100_000));
+    let many = below(&format!("target: [{}]", "a, ".repeat(20_000)));
     let deep = below(&format!("name: {}", "[".repeat(100_000)));
     let nested = below(&format!("prompts: {}", "{a: ".repeat(100_000)));
-    let many = below(&format!("target: [{}]", "a, ".repeat(300_000)));
-    for document in [laughs, aliases, deep, nested, many] {
-        let error = parse(&document).unwrap_err();
-        assert!(error.to_string().len() < 300, "{error}");
+    for (document, is_well_formed) in
+        [(targets(17), true), (aliases, true), (many, true), (laughs, false), (deep, false), (nested, false)]
+    {
+        let error = parse(&document).unwrap_err().to_string();
+        assert!(error.len() < 300, "{error}");
+        assert!(error.contains("it is too complex for a build file") || !is_well_formed, "{error}");
     }
 }
