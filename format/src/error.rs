@@ -83,6 +83,16 @@ pub enum Error {
         /// The most that are read.
         limit: usize,
     },
+    /// More fields than any real message within a manifest has.
+    #[error("field {number} of the manifest at byte {offset} has more than {limit} fields in it")]
+    MessageFields {
+        /// Where the manifest starts.
+        offset: u64,
+        /// The number of the message's field.
+        number: u32,
+        /// The most that are read.
+        limit: usize,
+    },
     /// A pooling mode of the future: leaving it out would give other vectors.
     #[error("sentence pooling mode {number}, which this program does not know")]
     PoolingMode {

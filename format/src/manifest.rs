@@ -20,6 +20,9 @@ pub const MANIFEST_LIMIT: u64 = 16 << 20;
 /// few hundred.
 const FIELD_LIMIT: usize = 4096;
 
+/// Most fields that a message within a manifest may have, known or not. All are read, even those of which only the last counts.
+const MESSAGE_FIELD_LIMIT: usize = 64;
+
 /// Field of the manifest that holds the pooling.
 const POOLING_FIELD: u32 = 6;
 /// Field of the manifest that holds its own digest.
@@ -27,6 +30,8 @@ const DIGEST_FIELD: u32 = 49;
 /// The fields that `proto::EncoderfileManifest` has.
 const KNOWN_FIELDS: [u32; 19] =
     [1, 2, 3, 4, 5, POOLING_FIELD, 7, 8, 9, 10, 11, DIGEST_FIELD, 100, 110, 120, 130, 140, 150, 160];
+/// Those of them below the artifacts that are messages.
+const MESSAGE_FIELDS: [u32; 7] = [4, 5, POOLING_FIELD, 7, 8, 10, 11];
 /// Longest name of a file within a model folder, in bytes: that of Linux for a whole path.
 const NAME_LIMIT: usize = 4096;
 /// Fields from here on are artifacts.
@@ -186,6 +191,7 @@ fn unknown_fields(
         }
         if number >= FIRST_ARTIFACT_FIELD
             && let wire::Value::Bytes(range) = field.value
+            && is_small_message(bytes, range.clone())
             && let Ok(artifact) = proto::Artifact::decode(&bytes[range])
             && artifact.sha256.len() == Digest::LENGTH
         {
@@ -215,7 +221,7 @@ fn check_artifacts(artifacts: &mut [Artifact]) -> Result<(), Error> {
             None => !artifact.kind.is_repeated(),
         };
         if !is_good {
-            let name = artifact.name.clone().unwrap_or_default();
+            let name = artifact.name.as_deref().map(shortened).unwrap_or_default();
             return Err(Error::ArtifactName { kind: artifact.kind, name });
         }
     }
@@ -229,6 +235,11 @@ pub(crate) fn is_relative_name(name: &str) -> bool {
         && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
+/// What an error says of a name that may fill the whole manifest.
+fn shortened(name: &str) -> String {
+    name[..name.floor_char_boundary(NAME_LIMIT)].to_owned()
+}
+
 /// Walks an encoded manifest before anything is allocated for what is in it.
 pub(crate) fn check_fields(bytes: &[u8], offset: u64) -> Result<(), Error> {
     let mut count = 0;
@@ -239,8 +250,32 @@ pub(crate) fn check_fields(bytes: &[u8], offset: u64) -> Result<(), Error> {
         if count > FIELD_LIMIT {
             return Err(Error::ManifestFields { offset, limit: FIELD_LIMIT });
         }
+        let number = field.number;
+        let wire::Value::Bytes(range) = field.value else {
+            continue;
+        };
+        if !is_message(number) {
+            continue;
+        }
+        for (count, field) in wire::fields(bytes, range).enumerate() {
+            field.map_err(|source| Error::ManifestWire { offset, source })?;
+            if count == MESSAGE_FIELD_LIMIT {
+                return Err(Error::MessageFields { offset, number, limit: MESSAGE_FIELD_LIMIT });
+            }
+        }
     }
     Ok(())
+}
+
+/// Whether a field of the manifest is a message that this version knows.
+fn is_message(number: u32) -> bool {
+    MESSAGE_FIELDS.contains(&number) || number >= FIRST_ARTIFACT_FIELD && KNOWN_FIELDS.contains(&number)
+}
+
+/// Whether bytes could be a message with as few fields as an artifact has, now or in the future.
+fn is_small_message(bytes: &[u8], range: Range<usize>) -> bool {
+    let mut fields = wire::fields(bytes, range).enumerate();
+    fields.all(|(count, field)| count < MESSAGE_FIELD_LIMIT && field.is_ok())
 }
 
 /// Whether an artifact that this version does not know may have this field number.
@@ -252,7 +287,7 @@ pub(crate) fn is_free_number(number: u32) -> bool {
 }
 
 fn digest(bytes: &[u8], of: &str) -> Result<Digest, Error> {
-    Digest::try_from(bytes).map_err(|_| Error::DigestLength { of: of.to_owned(), length: bytes.len() })
+    Digest::try_from(bytes).map_err(|_| Error::DigestLength { of: shortened(of), length: bytes.len() })
 }
 
 fn check_artifact(

@@ -1,6 +1,7 @@
 //! Opens an encoderfile.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use crate::copy::hash_range;
@@ -106,7 +107,10 @@ impl Encoderfile {
         if !kind.is_mapped() && length > READ_LIMIT {
             return Err(Error::ArtifactSize { kind, name: artifact.name.clone(), length, limit: READ_LIMIT });
         }
-        let mut bytes = vec![0; to_usize(length)];
+        let mut bytes = Vec::new();
+        let no_memory = |_| Error::Read { offset, length, source: io::ErrorKind::OutOfMemory.into() };
+        bytes.try_reserve_exact(to_usize(length)).map_err(no_memory)?;
+        bytes.resize(to_usize(length), 0);
         read_at(&self.file, offset, &mut bytes)?;
         check_digest(artifact, Digest::of(&bytes))?;
         Ok(bytes)

@@ -313,7 +313,7 @@ fn names_are_those_of_files_within_a_folder_and_of_one_artifact_each() {
     for name in ["", "/a", "a/", "a//b", ".", "..", "../a", "a/../b", "a\\b", "a\0", &long] {
         let error = file(&[(160, name)]).unwrap_err();
         assert!(
-            matches!(&error, Error::ArtifactName { name: found, .. } if found == name),
+            matches!(&error, Error::ArtifactName { name: found, .. } if *found == name[..name.len().min(4096)]),
             "{name}: {error}"
         );
     }
