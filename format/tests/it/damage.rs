@@ -3,8 +3,14 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use encoderfile_format::{ArtifactKind, Encoderfile, Error, Outcome, Subject};
+use encoderfile_format::{
+    ArtifactKind, Description, Digest, Edit, Encoderfile, Error, ModelType, Outcome, Part, Payload,
+    PoolingMode, Prompt, SentencePooling, Setting, SourceFile, Subject,
+};
+use proptest::prelude::*;
 
+use crate::memory::peak;
+use crate::round_trip::any_payload;
 use crate::sample::{BASE, open, payload, small, written};
 
 const MASKS: [u8; 3] = [0x01, 0x80, 0xff];
@@ -36,6 +42,114 @@ fn assert_flips_are_noticed(bytes: &[u8], positions: impl Iterator<Item = usize>
 fn every_flipped_byte_is_noticed() {
     let bytes = small();
     assert_flips_are_noticed(&bytes, 0..bytes.len());
+}
+
+/// A payload with all that a description can have, and artifacts of all kinds but those that are mapped.
+fn described() -> Payload {
+    let text = str::to_owned;
+    let setting = |key, value, source| Setting { key: text(key), value: text(value), source: text(source) };
+    let named = |name, bytes: &[u8]| Part {
+        name: Some(text(name)),
+        ..Part::bytes(ArtifactKind::Source, bytes.to_vec())
+    };
+    let kinds = [
+        ArtifactKind::Transform,
+        ArtifactKind::ModelConfig,
+        ArtifactKind::Tokenizer,
+        ArtifactKind::ImagePreprocessor,
+        ArtifactKind::Other(1234),
+    ];
+    let mut parts: Vec<_> = kinds.into_iter().map(|kind| Part::bytes(kind, b"content".to_vec())).collect();
+    parts.extend([named("config.json", b"{}"), named("1_Pooling/config.json", b"[]")]);
+    let description = Description {
+        sentence_pooling: Some(SentencePooling {
+            modes: vec![PoolingMode::Cls, PoolingMode::Mean],
+            normalize: true,
+            exclude_prompt: true,
+        }),
+        prompts: vec![
+            Prompt { name: text("query"), text: text("query: ") },
+            Prompt { name: text("none"), text: String::new() },
+        ],
+        default_prompt_name: Some(text("query")),
+        settings: vec![
+            setting("tokenizer.max_length", "256", "tokenizer.json"),
+            setting("normalize", "true", Setting::GIVEN),
+        ],
+        sources: vec![SourceFile { name: text("tokenizer.json"), length: 70_000, sha256: Digest::of(b"") }],
+        tokenizer_edits: vec![
+            Edit { offset: 300, length: 4, replacement: b"null".to_vec() },
+            Edit { offset: 700, length: 0, replacement: b"\n".to_vec() },
+        ],
+        ..Description::new(ModelType::SentenceEmbedding, "tiny", "1.2.3")
+    };
+    Payload { description, parts, ..payload(&[]) }
+}
+
+#[test]
+fn every_flipped_bit_of_a_described_file_is_noticed() {
+    let bytes = written(BASE, &described());
+    assert_eq!(open(&bytes).unwrap().manifest().description, described().description);
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(&bytes, 0).unwrap();
+    for (position, &byte) in bytes.iter().enumerate() {
+        for bit in 0..8 {
+            file.write_all_at(&[byte ^ 1 << bit], position as u64).unwrap();
+            assert!(is_noticed(&file), "bit {bit} of byte {position}");
+        }
+        file.write_all_at(&[byte], position as u64).unwrap();
+    }
+    assert!(!is_noticed(&file));
+}
+
+#[test]
+fn a_byte_that_is_left_out_is_noticed() {
+    let bytes = written(BASE, &described());
+    for position in 0..bytes.len() {
+        let shorter = [&bytes[..position], &bytes[position + 1..]].concat();
+        assert!(open(&shorter).map_or(true, |file| is_noticed(file.file())), "byte {position}");
+        assert!(matches!(open(&bytes[..position]), Err(Error::NoPayload)), "cut to {position}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn damage_of_any_file_is_noticed_in_little_memory(
+        payload in any_payload(),
+        flips in prop::collection::vec((any::<prop::sample::Index>(), 1..=u8::MAX), 24),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>()), 8),
+    ) {
+        let bytes = written(BASE, &payload);
+        let file = open(&bytes).unwrap();
+        prop_assert!(!is_noticed(file.file()));
+        let file = file.file();
+        // Half of the flips are where they do the most: in the manifest and in the footer.
+        let end = BASE.len() + open(&bytes).unwrap().manifest_bytes().len();
+        for (count, (index, mask)) in flips.into_iter().enumerate() {
+            let position = match count % 4 {
+                0 | 1 => index.index(bytes.len()),
+                2 => BASE.len() + index.index(end - BASE.len()),
+                _ => bytes.len() - 1 - index.index(32),
+            };
+            file.write_all_at(&[bytes[position] ^ mask], position as u64).unwrap();
+            let (noticed, memory) = peak(|| is_noticed(file));
+            prop_assert!(noticed, "byte {} with mask {:#04x}", position, mask);
+            prop_assert!(memory < 1 << 20, "byte {} with mask {:#04x}: {} bytes", position, mask, memory);
+            file.write_all_at(&bytes[position..=position], position as u64).unwrap();
+        }
+        // Cut at the end, and with the footer back in its place.
+        for (start, length) in cuts {
+            let start = start.index(bytes.len());
+            let error = open(&bytes[..start]).err();
+            prop_assert!(matches!(error, Some(Error::NoPayload)), "cut to {}: {:?}", start, error);
+            let length = 1 + length.index(bytes.len() - start);
+            let rest = [&bytes[..start], &bytes[start + length..]].concat();
+            let is_noticed = open(&rest).map_or(true, |file| is_noticed(file.file()));
+            prop_assert!(is_noticed, "without {} bytes from {} on", length, start);
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 mod base;
 mod damage;
+mod hostile;
 mod malformed;
+mod memory;
 mod onnx;
 mod protobuf;
 mod round_trip;

@@ -34,7 +34,7 @@ fn kind(number: u32) -> ArtifactKind {
     known.unwrap_or(ArtifactKind::Other(number))
 }
 
-fn any_payload() -> impl Strategy<Value = Payload> {
+pub(crate) fn any_payload() -> impl Strategy<Value = Payload> {
     let model_type = prop_oneof![
         prop::sample::select(ModelType::KNOWN.to_vec()),
         (22..i32::MAX).prop_map(ModelType::Other),
