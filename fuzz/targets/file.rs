@@ -1,0 +1,39 @@
+//! A whole file: what opens is read and verified.
+#![no_main]
+
+use encoderfile_format::{Encoderfile, Footer};
+use encoderfile_fuzz::{file, tell};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let footer = bytes.last_chunk().map(|end| (end, Footer::decode(end)));
+    if let Some((end, Ok(footer))) = &footer {
+        assert_eq!(footer.encode(), **end);
+    }
+    let file = match Encoderfile::open(file(bytes)) {
+        Ok(file) => file,
+        Err(error) => return tell(&error),
+    };
+    assert!(matches!(footer, Some((_, Ok(footer))) if footer == *file.footer()));
+    assert_eq!(file.length(), bytes.len() as u64);
+    let findings = file.verify().expect("the file stays as it is");
+    let artifacts = &file.manifest().artifacts;
+    // Base, manifest and padding come first.
+    assert_eq!(findings.len(), 3 + artifacts.len());
+    for (artifact, finding) in artifacts.iter().zip(&findings[3..]) {
+        assert_eq!(finding.subject.to_string(), artifact.label());
+        let checked = file.check(artifact);
+        match file.read_artifact(artifact) {
+            Ok(content) => {
+                let start = usize::try_from(artifact.offset).expect("within the file");
+                assert_eq!(content, bytes[start..start + content.len()]);
+                assert_eq!(content.len() as u64, artifact.length);
+                assert!(checked.is_ok() && !finding.is_damage());
+            }
+            Err(error) => {
+                assert!(checked.is_err() && finding.is_damage());
+                tell(&error);
+            }
+        }
+    }
+});
