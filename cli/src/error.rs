@@ -194,8 +194,8 @@ impl Error {
                 "build without `--locked` where the lockfile may change, and commit it; `--update-base` moves its pins"
             }
             Self::NoModelFolder { .. } => "add `path: MODEL_DIR` below `encoderfile:`",
-            Self::Model { source, .. } => return source.hint(),
-            Self::Tokenizer(error) => return error.hint(),
+            Self::Model { source, .. } => return Some(source.hint()),
+            Self::Tokenizer(error) => return Some(error.hint()),
             Self::BaseBinary { source: BaseError::CutOff, .. } => "copy it again, or build it anew",
             Self::BaseBinary { source: BaseError::HasPayload, .. } => "give the bare `encoderfile-runtime`",
             Self::BaseBinary { .. } => {

@@ -136,7 +136,7 @@ pub(crate) fn prepare(
     description.settings.extend(tokenizer.settings);
 
     let mut parts = vec![
-        Part::bytes(ArtifactKind::ModelConfig, model.model_config.to_json()),
+        Part::bytes(ArtifactKind::ModelConfig, model.stored_config.to_json()),
         Part::bytes(ArtifactKind::Tokenizer, tokenizer.artifact),
     ];
     if let Some(transform) = &given.transform {
@@ -205,9 +205,9 @@ fn sentences(model: &Model<'_>, graph: &Graph, given: &Given) -> Result<Option<S
         return Err(GivenError::PooledGraph { path, output }.into());
     }
     let found = model.sentences.as_ref();
-    let modes = given.pooling.clone().map(Decided::given);
-    let modes = match modes.or_else(|| found?.modes.clone()) {
-        Some(modes) => modes,
+    let pooling = given.pooling.clone().map(Decided::given);
+    let pooling = match pooling.or_else(|| found?.modes.clone()) {
+        Some(pooling) => pooling,
         None if found.is_some() && pooled.is_none() => {
             let (path, what) = (model.path_of("modules.json"), "no module `Pooling`".to_owned());
             return Err(ModelFolderError::Unsupported { path, what }.into());
@@ -232,7 +232,7 @@ fn sentences(model: &Model<'_>, graph: &Graph, given: &Given) -> Result<Option<S
         default_prompt_name = Some(Decided::given(name.clone()));
     }
     Ok(Some(Sentences {
-        modes,
+        modes: pooling,
         normalize: normalize.unwrap_or_else(|| Decided::default(false)),
         exclude_prompt: found.is_some_and(|found| found.exclude_prompt.is_some()),
         pooled,
@@ -252,17 +252,14 @@ impl Sentences {
 
     fn tell(&self, terminal: Terminal) {
         let normalized = if self.normalize.value { ", normalised" } else { "" };
-        match &self.pooled {
-            Some(output) => {
-                let output = printable(output);
-                terminal.status("Pooling", format_args!("by the graph{normalized} (its output `{output}`)"));
-            }
-            None => {
-                let (modes, normalize) = (self.modes.because(), self.normalize.because());
-                let is_same = modes == normalize || self.normalize.source == Setting::DEFAULT;
-                let because = if is_same { modes.to_owned() } else { format!("{modes}, {normalize}") };
-                terminal.status("Pooling", format_args!("{} ({because})", pooling_text(&self.pooling())));
-            }
+        if let Some(output) = &self.pooled {
+            let output = printable(output);
+            terminal.status("Pooling", format_args!("by the graph{normalized} (its output `{output}`)"));
+        } else {
+            let (modes, normalize) = (self.modes.because(), self.normalize.because());
+            let is_same = modes == normalize || self.normalize.source == Setting::DEFAULT;
+            let because = if is_same { modes.to_owned() } else { format!("{modes}, {normalize}") };
+            terminal.status("Pooling", format_args!("{} ({because})", pooling_text(&self.pooling())));
         }
         let prompts = self.prompts.value.iter().filter(|prompt| !prompt.text.is_empty());
         let names: Vec<_> = prompts.map(|prompt| prompt.name.as_str()).collect();

@@ -29,7 +29,7 @@ pub(super) struct Model<'a> {
     pub(super) weights: Weights,
     pub(super) task: Decided<ModelType>,
     pub(super) config: Config,
-    pub(super) model_config: ModelConfig,
+    pub(super) stored_config: ModelConfig,
     pub(super) tokenizer_config: TokenizerConfig,
     pub(super) settings: Settings,
     /// For sentence embeddings, where sentence-transformers' files are there.
@@ -283,7 +283,7 @@ impl<'a> Model<'a> {
         let config_path = reader.path(&names.config);
         let config_json = reader.required(&names.config)?;
         let config: Config = source::parse(&config_path, &config_json)?;
-        let model_config = source::parse(&config_path, &config_json)?;
+        let stored_config = source::parse(&config_path, &config_json)?;
         let task = match (given.model_type, &modules) {
             (Some(task), _) => Decided::given(task),
             (None, Some(modules)) if modules.says_sentence_embedding().is_some() => Decided::by(
@@ -304,7 +304,7 @@ impl<'a> Model<'a> {
             weights,
             task,
             config,
-            model_config,
+            stored_config,
             tokenizer_config,
             settings: settings.unwrap_or_default(),
             sentences,

@@ -41,7 +41,7 @@ pub(crate) enum ModelError {
 }
 
 impl ModelError {
-    pub(crate) fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> String {
         let hint = match self {
             Self::Onnx { looks_like: Some(looks_like), .. } if *looks_like != LooksLike::Nothing => {
                 looks_like.hint()
@@ -65,7 +65,7 @@ impl ModelError {
             }
             Self::Token { .. } => "use the tokenizer.json that the model was exported with",
         };
-        Some(hint.to_owned())
+        hint.to_owned()
     }
 }
 
@@ -106,7 +106,7 @@ pub(super) fn model_error(model: &Model<'_>, source: ModelError) -> Error {
 
 /// Whether the labels are one for each value, and say the same wherever they are named.
 fn check_labels(model: &Model<'_>, signature: &Signature) -> Result<(), Error> {
-    let config = &model.model_config;
+    let config = &model.stored_config;
     let contradict = |what| Err(ModelFolderError::Labels { path: model.config_path.clone(), what }.into());
     let count = config.label_count();
     if let Some(labels) = &config.id2label {

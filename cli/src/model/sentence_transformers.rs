@@ -1,6 +1,7 @@
 //! What sentence-transformers' files say: modules, pooling, normalisation, the length limit and prompts.
 //!
-//! Source: `sentence_transformers` of PyPI, versions 3.4 to 6.2: `Transformer`, `Pooling` and how a model's modules are loaded.
+//! Source: Python's package `sentence_transformers`, versions 3.4 to 6.2: its classes `Transformer` and `Pooling`, and how
+//! it loads the modules of a model.
 
 use encoderfile_format::{PoolingMode, Prompt, SentencePooling};
 use serde::Deserialize;
@@ -37,9 +38,10 @@ struct Module {
 impl Module {
     /// Its class, which has moved between packages.
     fn class(&self) -> &str {
-        match self.r#type.starts_with(PACKAGE) {
-            true => self.r#type.rsplit('.').next().unwrap_or_default(),
-            false => &self.r#type,
+        if self.r#type.starts_with(PACKAGE) {
+            self.r#type.rsplit('.').next().unwrap_or_default()
+        } else {
+            &self.r#type
         }
     }
 
@@ -58,7 +60,7 @@ impl Module {
 /// `modules.json` and `config_sentence_transformers.json`.
 #[derive(Debug)]
 pub(super) struct Modules {
-    modules: Vec<Module>,
+    list: Vec<Module>,
     model: Model,
     /// Where the encoder and its tokenizer are: empty, or with a slash at its end.
     pub(super) transformer: String,
@@ -68,7 +70,8 @@ pub(super) struct Modules {
 #[derive(Debug, Default, Deserialize)]
 struct Model {
     /// The class that the model was saved by.
-    model_type: Option<String>,
+    #[serde(rename = "model_type")]
+    class: Option<String>,
     prompts: Option<Map<String, Value>>,
     default_prompt_name: Option<String>,
 }
@@ -96,6 +99,9 @@ pub(super) struct Sentences {
     pub(super) default_prompt_name: Option<Decided<String>>,
 }
 
+/// The prompts, and the name of the default one.
+type Prompts = (Decided<Vec<Prompt>>, Option<Decided<String>>);
+
 impl Modules {
     /// None in a folder without `modules.json`.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, ModelFolderError> {
@@ -103,12 +109,12 @@ impl Modules {
         let model = reader.optional_json(MODEL)?.unwrap_or_default();
         let transformer = modules.iter().find(|module| module.class() == "Transformer");
         let transformer = transformer.map(|module| module.folder(reader)).transpose()?.unwrap_or_default();
-        Ok(Some(Self { modules, model, transformer }))
+        Ok(Some(Self { list: modules, model, transformer }))
     }
 
     /// The file that says that the model gives sentence embeddings, if it does: rerankers have modules, too.
     pub(super) fn says_sentence_embedding(&self) -> Option<&'static str> {
-        (self.model.model_type.as_deref() != Some("CrossEncoder")).then_some(MODULES)
+        (self.model.class.as_deref() != Some("CrossEncoder")).then_some(MODULES)
     }
 
     pub(super) fn settings(&self, reader: &mut Reader<'_>) -> Result<Settings, ModelFolderError> {
@@ -131,13 +137,12 @@ impl Modules {
     }
 
     pub(super) fn sentences(&self, reader: &mut Reader<'_>) -> Result<Sentences, ModelFolderError> {
-        if let Some(class) = self.model.model_type.as_deref().filter(|class| *class != "SentenceTransformer")
-        {
+        if let Some(class) = self.model.class.as_deref().filter(|class| *class != "SentenceTransformer") {
             return Err(unsupported(reader, MODEL, format!("a model of the class `{class}`")));
         }
         let mut normalize = false;
         let mut pooling = None;
-        for module in &self.modules {
+        for module in &self.list {
             match module.class() {
                 "Transformer" => {}
                 "Pooling" if pooling.is_none() => {
@@ -154,11 +159,7 @@ impl Modules {
         Ok(Sentences { modes, normalize, exclude_prompt, dimension, prompts, default_prompt_name })
     }
 
-    #[expect(clippy::type_complexity, reason = "the two fields of `Sentences`")]
-    fn prompts(
-        &self,
-        reader: &Reader<'_>,
-    ) -> Result<(Decided<Vec<Prompt>>, Option<Decided<String>>), ModelFolderError> {
+    fn prompts(&self, reader: &Reader<'_>) -> Result<Prompts, ModelFolderError> {
         let text = |(name, value): (&String, &Value)| match value {
             Value::String(text) => Ok(Prompt { name: name.clone(), text: text.clone() }),
             Value::Null => Ok(Prompt { name: name.clone(), text: String::new() }),
@@ -226,17 +227,17 @@ impl PoolingFile {
 
     /// The modes, or what is not known.
     fn modes(&self) -> Result<Vec<PoolingMode>, String> {
-        let named = |name: &String| {
+        let mode = |name: &String| {
             let lower = name.to_lowercase();
             let known = MODES.into_iter().find(|(_, known, _)| *known == lower);
             known.map(|(_, _, mode)| mode).ok_or_else(|| format!("the pooling mode `{name}`"))
         };
         match &self.pooling_mode {
-            Some(OneOrMany::One(name)) => return named(name).map(|mode| vec![mode]),
+            Some(OneOrMany::One(name)) => return mode(name).map(|mode| vec![mode]),
             Some(OneOrMany::Many(names)) if names.is_empty() => {
                 return Err("no pooling mode".to_owned());
             }
-            Some(OneOrMany::Many(names)) => return names.iter().map(named).collect(),
+            Some(OneOrMany::Many(names)) => return names.iter().map(mode).collect(),
             None => {}
         }
         let is_set = |flag: &str| self.others.get(flag) == Some(&Value::Bool(true));

@@ -53,7 +53,7 @@ fn the_id(id: Option<u32>) -> String {
 }
 
 impl TokenizerError {
-    pub(crate) fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> String {
         let hint = match self {
             Self::Limit { because, .. } if because == GIVEN => "give a larger `tokenizer.max_length`",
             Self::Limit { .. } => "correct the limit in that file",
@@ -63,7 +63,7 @@ impl TokenizerError {
                 "tokenizer.json must be of Hugging Face's `tokenizers`: copy it again from the model"
             }
         };
-        Some(hint.to_owned())
+        hint.to_owned()
     }
 }
 
@@ -228,9 +228,10 @@ impl Length {
         let by_config = (model.tokenizer_config.model_max_length)
             .filter(|length| (1.0..NO_LIMIT).contains(length))
             .map(|length| Decided::by(length as usize, model.names.tokenizer_config.clone()));
-        let (second, third) = match model.is_sentence_transformers {
-            true => (by_config, by_tokenizer),
-            false => (by_tokenizer, by_config),
+        let (second, third) = if model.is_sentence_transformers {
+            (by_config, by_tokenizer)
+        } else {
+            (by_tokenizer, by_config)
         };
         let wanted = by_sentences.or(second).or(third);
         Ok(match (wanted, &self.limit) {
@@ -246,7 +247,7 @@ impl Length {
             Some(limit) if limit.source == model.names.config => {
                 let path = model.config_path.display();
                 match model.config.max_position_embeddings {
-                    Some(positions) if positions as usize != limit.value => {
+                    Some(positions) if positions != limit.value as u64 => {
                         format!("`{path}` (`max_position_embeddings` {positions})")
                     }
                     _ => format!("`max_position_embeddings` in `{path}`"),
@@ -275,7 +276,7 @@ impl Length {
 fn positions(model: &Model<'_>) -> Option<usize> {
     let positions = model.config.max_position_embeddings.filter(|positions| *positions > 0)?;
     let positions = usize::try_from(positions).unwrap_or(LENGTH_LIMIT);
-    let architecture = model.model_config.model_type.as_deref().unwrap_or_default();
+    let architecture = model.stored_config.model_type.as_deref().unwrap_or_default();
     if !OFFSET_POSITIONS.contains(&architecture) {
         return Some(positions);
     }
@@ -342,13 +343,13 @@ fn padding(model: &Model<'_>, tokenizer: &Tokenizer) -> Result<PaddingParams, To
         None => own.as_ref().map_or(PaddingDirection::Right, |own| own.direction),
     };
     let by_name = match &model.tokenizer_config.padding {
-        Some((token, by)) => match tokenizer.token_to_id(token) {
-            Some(id) => Some((id, token.clone())),
-            None => {
+        Some((token, by)) => {
+            let Some(id) = tokenizer.token_to_id(token) else {
                 let (by, token) = (by.clone(), token.clone());
                 return Err(TokenizerError::NoPadToken { by, token, path: path() });
-            }
-        },
+            };
+            Some((id, token.clone()))
+        }
         None => None,
     };
     let token = match (by_name, &own) {

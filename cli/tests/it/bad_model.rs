@@ -339,6 +339,32 @@ fn models_of_images() {
         .failed(1, &["images are not supported", "`preprocessor_config_path`", "hint: "]);
 }
 
+/// Its only output is a vector per text, so nothing is left to pool.
+#[test]
+fn graphs_that_pool_by_themselves() {
+    let task = ["--model-type", "sentence_embedding"];
+    let said = with("sequence_classification", |_| {}, &task).ok();
+    assert!(said.stderr.contains("Pooling by the graph (its output `logits`)"), "{}", said.stderr);
+    with("sequence_classification", |_| {}, &[&task[..], &["--pooling", "cls"]].concat()).failed(
+        1,
+        &["`pooling` was given, but the graph `model/model.onnx` pools by itself", "hint: leave it out"],
+    );
+    let exclude_prompt = |model: &Path| {
+        let modules = r#"[{"path": "", "type": "sentence_transformers.models.Transformer"},
+            {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
+        fs::write(model.join("modules.json"), modules).unwrap();
+        fs::create_dir(model.join("1_Pooling")).unwrap();
+        fs::write(model.join("1_Pooling/config.json"), r#"{"include_prompt": false}"#).unwrap();
+    };
+    with("sequence_classification", exclude_prompt, &[]).failed(
+        1,
+        &[
+            "it pools by itself, so a prompt's tokens cannot be left out, as `1_Pooling/config.json`",
+            "hint: export",
+        ],
+    );
+}
+
 /// A reranker that sentence-transformers saved is no sentence embedding, though it has modules.
 #[test]
 fn rerankers_are_classified_by_their_architecture() {
