@@ -134,8 +134,8 @@ fn a_prompt_can_be_left_out_of_pooling() {
         let vectors: Vec<_> = vectors.chain([numbers(&first[number]["embedding"])]).collect();
         assert!(vectors.len() >= 4, "search, query, : and [CLS]");
         // With [CLS] and [SEP].
-        let count = (tokens.len() + 2) as f64;
-        let left = count - vectors.len() as f64;
+        let count = f64::from(u32::try_from(tokens.len() + 2).unwrap());
+        let left = count - f64::from(u32::try_from(vectors.len()).unwrap());
         let expected = numbers(&mean[number]["embedding"]).into_iter().enumerate().map(|(index, mean)| {
             let prompt: f64 = vectors.iter().map(|vector| vector[index]).sum();
             (mean * count - prompt) / left
