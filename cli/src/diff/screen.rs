@@ -169,8 +169,10 @@ fn weights(screen: &mut Screen, change: &WeightsChange) {
     }
     screen.more(change.added.len(), "added");
     let is_alike = change.changed.is_empty() && change.removed.is_empty() && change.added.is_empty();
-    let alike = format!("{} tensors have the same names, types and shapes", change.alike);
-    screen.plain("", &if is_alike { format!("all {alike}: values differ") } else { alike });
+    let count = change.alike;
+    let alike = if count == 1 { "1 tensor has".to_owned() } else { format!("{count} tensors have") };
+    let rest = if is_alike { ": values differ" } else { "" };
+    screen.plain("", &format!("{alike} the same name, type and shape{rest}"));
 }
 
 fn transform(screen: &mut Screen, diff: &str) {

@@ -236,7 +236,9 @@ fn needs(needs: Option<&NeedsReport>) -> String {
     };
     let mut parts = vec![format!("{system} on {}", needs.architecture)];
     parts.push(floor.unwrap_or_else(|| "from which version on cannot be told".to_owned()));
-    parts.extend(needs.libraries.iter().take(6).map(|library| clipped(library)));
+    // Without the number of the interface, which has not changed for longer than any of these systems is old.
+    let name = |library: &String| clipped(library.split(".so").next().unwrap_or_default());
+    parts.extend(needs.libraries.iter().take(6).map(name));
     parts.join(", ")
 }
 

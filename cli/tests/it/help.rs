@@ -11,6 +11,7 @@ fn help_of_every_command() {
         "inspect",
         "verify",
         "extract",
+        "diff",
         "base",
         "base list",
         "base fetch",

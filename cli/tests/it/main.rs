@@ -11,11 +11,16 @@ mod build_file;
 mod cache_places;
 mod contention;
 mod crashes;
+mod diff;
 mod documentation;
+mod extract;
 mod github;
 mod help;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod look_inside;
 mod model_folder;
+mod parts;
 mod rebase;
 mod regression;
 mod replacing;
