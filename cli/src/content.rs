@@ -8,7 +8,6 @@ use encoderfile_format::{
     Artifact, ArtifactKind, Digest, Edit, Encoderfile, Manifest, ModelConfig, ModelType, SourceFile,
     Transform, TransformType, onnx,
 };
-use memmap2::{Mmap, MmapOptions};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::Digest as _;
@@ -189,15 +188,9 @@ pub(crate) fn tokenizer_source(manifest: &Manifest) -> Option<&SourceFile> {
     first.or_else(|| others.next().filter(|_| others.next().is_none()))
 }
 
-/// Maps an artifact that may be as large as a model.
-pub(crate) fn map(file: &Encoderfile, artifact: &Artifact) -> Result<Mmap, ContentError> {
-    let too_large = |_| std::io::Error::from(std::io::ErrorKind::OutOfMemory);
-    let length = usize::try_from(artifact.length).map_err(too_large)?;
-    #[expect(unsafe_code, reason = "a map lets a model of any size be walked without reading its weights")]
-    // SAFETY: the map is read-only and dropped when the graph was walked. Were the file truncated meanwhile, the process would
-    // be stopped by a signal, as with any mapped file; nothing is lost by that.
-    let map = unsafe { MmapOptions::new().offset(artifact.offset).len(length).map(file.file()) };
-    Ok(map?)
+/// The ONNX model, without the bytes of its weights.
+pub(crate) fn outline(file: &Encoderfile, weights: &Artifact) -> Result<onnx::Outline, ContentError> {
+    Ok(onnx::Outline::read(file.file(), weights.offset, weights.length)?)
 }
 
 /// The path within the model folder of a file that the ONNX model names, seen from the folder of its own.

@@ -10,6 +10,7 @@ mod inline;
 mod model;
 mod node;
 mod operators;
+mod outline;
 mod rewrite;
 mod skeleton;
 mod tensor;
@@ -23,6 +24,7 @@ pub use model::{Dimension, Model, OperatorSet, TensorInfo};
 pub use operators::{
     NEWEST_IR_VERSION, NEWEST_OPERATOR_SET, OLDEST_OPERATOR_SET, ONNX_RUNTIME, OperatorError,
 };
+pub use outline::Outline;
 pub use skeleton::{Place, externalize};
 pub use tensor::{Initializer, InitializerData};
 

@@ -37,7 +37,7 @@ pub(super) fn between(
     new: (&Encoderfile, &Artifact),
 ) -> Result<WeightsChange, ContentError> {
     let model = |(file, artifact)| -> Result<Model, ContentError> {
-        Ok(Model::parse(&content::map(file, artifact)?)?)
+        Ok(Model::parse(&content::outline(file, artifact)?)?)
     };
     let (old, new) = (model(old)?, model(new)?);
     let lists = |model: &Model| {

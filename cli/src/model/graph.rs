@@ -80,11 +80,9 @@ pub(super) struct Graph {
 /// Whether the graph takes tokens, gives what the task needs, and has all its weights.
 pub(super) fn check(model: &Model<'_>) -> Result<Graph, Error> {
     let path = &model.weights.path;
-    #[expect(unsafe_code, reason = "a map lets a model of any size be walked without reading its weights")]
-    // SAFETY: the map is read-only and dropped before this function returns. Were the file truncated meanwhile, the
-    // process would be stopped by a signal, as with any mapped file; nothing has been written by then.
-    let map = unsafe { memmap2::Mmap::map(&model.weights.file) };
-    let bytes = map.map_err(|source| Error::Open { path: path.clone(), source })?;
+    let cannot_read = |source| Error::Open { path: path.clone(), source };
+    let length = model.weights.file.metadata().map_err(cannot_read)?.len();
+    let bytes = onnx::Outline::read(&model.weights.file, 0, length).map_err(cannot_read)?;
     let error = |source| model_error(model, source);
     let not_onnx = |source| error(ModelError::Onnx { source, looks_like: LooksLike::of(&bytes) });
     let graph = onnx::Model::parse(&bytes).map_err(not_onnx)?;

@@ -77,13 +77,13 @@ fn tokenizer(file: &Encoderfile, artifact: &Artifact) -> Result<String, ContentE
     let view = TokenizerView::of(&bytes)?;
     view.restored(file.manifest())?;
     Ok(match content::tokenizer_source(file.manifest()) {
-        Some(source) => format!("undoing what was changed gives the recorded {}", clipped(&source.name)),
+        Some(source) => format!("gives {} back, as recorded", clipped(&source.name)),
         None => "JSON; its original is not recorded".to_owned(),
     })
 }
 
 fn weights(file: &Encoderfile, artifact: &Artifact) -> Result<String, ContentError> {
-    let bytes = content::map(file, artifact)?;
+    let bytes = content::outline(file, artifact)?;
     let model = onnx::Model::parse(&bytes)?;
     let external = model.external_files().len();
     if external > 0 {

@@ -15,6 +15,7 @@ use crate::protobuf::{bytes, fields, integer};
 
 mod external;
 mod graph;
+mod outline;
 
 const GRAPH: u32 = 7;
 const INITIALIZER: u32 = 5;
