@@ -49,6 +49,8 @@ fn measure() {
         // A new one each time, so that nothing is left of the one before.
         let file = File::create(&path).unwrap();
         hostile.write_to(&file);
+        let error = Encoderfile::open(File::open(&path).unwrap()).unwrap_err();
+        assert!((hostile.is_expected)(&error), "{}: {error:?}", hostile.name);
         let [mut time, mut memory] = [0_u64; 2];
         for _ in 0..3 {
             let output = Command::new(std::env::current_exe().unwrap()).arg(&path).output().unwrap();
@@ -58,6 +60,6 @@ fn measure() {
             (time, memory) = (time.max(numbers[0]), memory.max(numbers[1]));
         }
         let time = Duration::from_micros(time).as_secs_f64() * 1000.0;
-        println!("{:<66} {time:>6.2} ms {:>6.1} MB", hostile.name, memory as f64 / 1024.0);
+        println!("{:<66} {time:>6.2} ms {:>6} MB", hostile.name, memory.div_ceil(1024));
     }
 }

@@ -11,14 +11,17 @@ use crate::sample::{BASE, assembled, footer, raw_artifact};
 /// A file that was made to do harm.
 pub(crate) struct Hostile {
     pub(crate) name: &'static str,
-    /// Ranges of bytes; between them is nothing, not even on the disk.
-    content: Vec<(u64, Vec<u8>)>,
+    /// The first of its bytes, made when they are needed: all files together are large.
+    content: Box<dyn Fn() -> Vec<u8>>,
+    /// Where it ends, and in what. What is between is not even on the disk.
+    end: Option<(u64, Vec<u8>)>,
     pub(crate) is_expected: fn(&Error) -> bool,
 }
 
 impl Hostile {
     pub(crate) fn write_to(&self, file: &File) {
-        for (offset, bytes) in &self.content {
+        file.write_all_at(&(self.content)(), 0).unwrap();
+        if let Some((offset, bytes)) = &self.end {
             file.write_all_at(bytes, *offset).unwrap();
         }
     }
@@ -27,21 +30,30 @@ impl Hostile {
 const SHA256: [u8; 32] = [0; 32];
 const TIB: u64 = 1 << 40;
 /// As many bytes as the largest manifest may have.
-const FULL: usize = MANIFEST_LIMIT as usize;
+const FULL: usize = 16 << 20;
 
 fn whole(name: &'static str, content: Vec<u8>, is_expected: fn(&Error) -> bool) -> Hostile {
-    Hostile { name, content: vec![(0, content)], is_expected }
+    Hostile { name, content: Box::new(move || content.clone()), end: None, is_expected }
+}
+
+/// A file whose manifest is made when it is needed.
+fn made(
+    name: &'static str,
+    manifest: impl Fn() -> Vec<u8> + 'static,
+    is_expected: fn(&Error) -> bool,
+) -> Hostile {
+    let content = Box::new(move || assembled(&manifest(), &[0]));
+    Hostile { name, content, end: None, is_expected }
 }
 
 /// A manifest that is as large as one may be, of the same bytes again and again.
-fn full(name: &'static str, field: &[u8], is_expected: fn(&Error) -> bool) -> Hostile {
-    whole(name, assembled(&field.repeat(FULL / field.len()), &[]), is_expected)
+fn full(name: &'static str, field: Vec<u8>, is_expected: fn(&Error) -> bool) -> Hostile {
+    made(name, move || field.repeat(FULL / field.len()), is_expected)
 }
 
 /// One message that fills the manifest, of the same bytes again and again.
-fn filled(name: &'static str, number: u32, field: &[u8], is_expected: fn(&Error) -> bool) -> Hostile {
-    let message = bytes(number, &field.repeat((FULL - 16) / field.len()));
-    whole(name, assembled(&message, &[]), is_expected)
+fn filled(name: &'static str, number: u32, field: Vec<u8>, is_expected: fn(&Error) -> bool) -> Hostile {
+    made(name, move || bytes(number, &field.repeat((FULL - 16) / field.len())), is_expected)
 }
 
 /// One artifact of 100 bytes of room, which starts with the room.
@@ -89,7 +101,8 @@ fn footers() -> Vec<Hostile> {
     let end = BASE.len() as u64;
     let sparse = |name, length| Hostile {
         name,
-        content: vec![(2 * length, footer(0, length))],
+        content: Box::new(Vec::new),
+        end: Some((2 * length, footer(0, length))),
         is_expected: is_manifest_size,
     };
     vec![
@@ -103,7 +116,8 @@ fn footers() -> Vec<Hostile> {
         sparse("manifest of 1 TiB, all there", TIB),
         Hostile {
             name: "manifest of 16 MiB that nobody wrote",
-            content: vec![(MANIFEST_LIMIT, footer(0, MANIFEST_LIMIT))],
+            content: Box::new(Vec::new),
+            end: Some((MANIFEST_LIMIT, footer(0, MANIFEST_LIMIT))),
             is_expected: |error| matches!(error, Error::ManifestWire { .. }),
         },
     ]
@@ -141,38 +155,38 @@ fn manifests() -> Vec<Hostile> {
             assembled(&raw_artifact(160, 0, 0, &SHA256).repeat(10_000), &[]),
             is_too_many,
         ),
-        full("16 MiB of empty source files", &bytes(7, b""), is_too_many),
-        full("16 MiB of empty prompts", &bytes(8, b""), is_too_many),
-        full("16 MiB of empty settings", &bytes(10, b""), is_too_many),
-        full("16 MiB of empty tokenizer edits", &bytes(11, b""), is_too_many),
-        full("16 MiB of empty external data", &bytes(150, b""), is_too_many),
-        full("16 MiB of empty sources", &bytes(160, b""), is_too_many),
-        full("16 MiB of empty weights, to be merged", &bytes(100, b""), is_too_many),
-        full("16 MiB of names, of which the last counts", &bytes(2, b""), is_too_many),
-        full("16 MiB of unknown integers", &integer(46, 0), is_too_many),
-        full("16 MiB of unknown artifacts", &bytes(2000, b""), is_too_many),
-        filled("16 MiB of packed pooling modes", 6, &bytes(1, &[3; 64]), is_too_many),
-        filled("16 MiB of pooling modes", 6, &integer(1, 3), is_too_many),
-        filled("16 MiB of names in a base", 4, &bytes(1, b""), is_too_many_within),
-        filled("16 MiB of names in an artifact", 100, &bytes(4, b""), is_too_many_within),
-        filled("16 MiB of offsets in an artifact", 160, &fixed64(1, 1), is_too_many_within),
-        filled("16 MiB of unknown fields in a setting", 10, &integer(9, 0), is_too_many_within),
-        filled("16 MiB of groups in a prompt", 8, &[0x0b], |error| {
+        full("16 MiB of empty source files", bytes(7, b""), is_too_many),
+        full("16 MiB of empty prompts", bytes(8, b""), is_too_many),
+        full("16 MiB of empty settings", bytes(10, b""), is_too_many),
+        full("16 MiB of empty tokenizer edits", bytes(11, b""), is_too_many),
+        full("16 MiB of empty external data", bytes(150, b""), is_too_many),
+        full("16 MiB of empty sources", bytes(160, b""), is_too_many),
+        full("16 MiB of empty weights, to be merged", bytes(100, b""), is_too_many),
+        full("16 MiB of names, of which the last counts", bytes(2, b""), is_too_many),
+        full("16 MiB of unknown integers", integer(46, 0), is_too_many),
+        full("16 MiB of unknown artifacts", bytes(2000, b""), is_too_many),
+        filled("16 MiB of packed pooling modes", 6, bytes(1, &[3; 64]), is_too_many),
+        filled("16 MiB of pooling modes", 6, integer(1, 3), is_too_many),
+        filled("16 MiB of names in a base", 4, bytes(1, b""), is_too_many_within),
+        filled("16 MiB of names in an artifact", 100, bytes(4, b""), is_too_many_within),
+        filled("16 MiB of offsets in an artifact", 160, fixed64(1, 1), is_too_many_within),
+        filled("16 MiB of unknown fields in a setting", 10, integer(9, 0), is_too_many_within),
+        filled("16 MiB of groups in a prompt", 8, vec![0x0b], |error| {
             matches!(error, Error::ManifestWire { .. })
         }),
-        whole(
+        made(
             "an artifact with a name of 16 MiB",
-            long_name(100),
+            || long_name(100),
             |error| matches!(error, Error::ArtifactName { name, .. } if name.len() == 4096),
         ),
-        whole(
+        made(
             "an unknown artifact with a name of 16 MiB",
-            long_name(2000),
+            || long_name(2000),
             |error| matches!(error, Error::ArtifactName { name, .. } if name.len() == 4096),
         ),
-        whole(
+        made(
             "a source file without a digest and with a name of 16 MiB",
-            long_name(7),
+            || long_name(7),
             |error| matches!(error, Error::DigestLength { of, .. } if of.len() == 4096),
         ),
         whole("messages within messages, a thousand deep", assembled(&bytes(4, &deep), &[]), |error| {
@@ -181,12 +195,12 @@ fn manifests() -> Vec<Hostile> {
     ]
 }
 
-/// A file whose only artifact or source file has a name that fills the manifest.
+/// A manifest whose only artifact or source file has a name that fills the manifest.
 fn long_name(number: u32) -> Vec<u8> {
     let name = vec![b'x'; FULL - 200];
     let manifest = |offset| {
         let place = [fixed64(1, offset), fixed64(2, 1), bytes(3, &SHA256), bytes(4, &name)].concat();
         bytes(number, &if number == 7 { bytes(1, &name) } else { place })
     };
-    assembled(&manifest(manifest(0).len() as u64), &[0])
+    manifest(manifest(0).len() as u64)
 }
