@@ -159,7 +159,9 @@ impl BuildFileError {
             Self::Empty { .. } => "it starts with `encoderfile:`, and all other keys stand below that",
             Self::MissingKey { key, .. } if key == TOP => "all other keys stand below `encoderfile:`",
             Self::NotUtf8 { .. } => "save it as UTF-8",
-            Self::Yaml { message, .. } if message.contains("tabs") => "indent with spaces",
+            Self::Yaml { message, .. } if message.contains("a tab") || message.contains("tabs ") => {
+                "indent with spaces"
+            }
             Self::Transform { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 "its path is relative to the build file"
             }

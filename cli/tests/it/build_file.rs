@@ -77,8 +77,8 @@ fn faults_name_line_and_key() {
         ),
         (
             "\tname: x\n",
-            "error: cannot use the build file `project/encoderfile.yml`, line 3, column 2\n  \
-             cause: tabs disallowed within this context (block indentation)\nhint: indent with spaces\n",
+            "error: cannot use the build file `project/encoderfile.yml`, line 2, column 9\n  \
+             cause: while scanning a plain scalar, found a tab\nhint: indent with spaces\n",
         ),
         (
             "  lua_libs: [math]\n",

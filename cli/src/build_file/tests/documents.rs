@@ -281,6 +281,11 @@ pub(super) const BAD: &[Bad] = &[
          cause: tabs disallowed within this context (block indentation)\nhint: indent with spaces",
     ),
     beyond_schema(
+        "encoderfile:\n  path: .\n\tname: a",
+        "cannot use the build file `encoderfile.yml`, line 2, column 9\n  \
+         cause: while scanning a plain scalar, found a tab\nhint: indent with spaces",
+    ),
+    beyond_schema(
         "encoderfile:\n  name: [\n",
         "cannot use the build file `encoderfile.yml`, line 2, column 9\n  cause: unclosed bracket '['",
     ),
