@@ -169,7 +169,9 @@ impl<'a> TokenizerView<'a> {
         };
         let parts = self.original(&manifest.description.tokenizer_edits)?;
         let mut hasher = sha2::Sha256::new();
-        parts.iter().for_each(|part| hasher.update(part));
+        for part in &parts {
+            hasher.update(part);
+        }
         if Digest::from(<[u8; Digest::LENGTH]>::from(hasher.finalize())) == source.sha256 {
             Ok(parts)
         } else {

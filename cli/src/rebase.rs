@@ -22,12 +22,8 @@ pub(crate) fn run(arguments: &args::Rebase, global: &args::Global, terminal: Ter
     terminal.status("Model", terminal::printable(&model));
     let payload = Payload::of(&file, path, this_tool(), false)
         .map_err(|source| Error::Open { path: path.clone(), source })?;
-    let mut assembly = Assembly {
-        output: arguments.output.clone(),
-        trial: trial(arguments, &file),
-        bases: None,
-        terminal,
-    };
+    let mut assembly =
+        Assembly { output: arguments.output.clone(), trial: trial(arguments, &file), bases: None, terminal };
     let reports = if let Some(base) = &arguments.base_binary_path {
         assembly.assemble(payload, vec![Foundation::at_path(base, &targets, terminal)?])?
     } else {

@@ -23,17 +23,15 @@ pub struct Place {
 
 impl Place {
     /// Only as far as the line, which is enough where the message names a word that stands there.
-    pub(super) fn line(&self) -> impl fmt::Display {
-        fmt::from_fn(|f| {
-            write!(f, "`{}`", self.path.display())?;
-            if self.line > 0 { write!(f, ", line {}", self.line) } else { Ok(()) }
-        })
+    pub(super) fn line(&self) -> String {
+        let path = format!("`{}`", self.path.display());
+        if self.line > 0 { format!("{path}, line {}", self.line) } else { path }
     }
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.line())?;
+        f.write_str(&self.line())?;
         if self.column > 0 { write!(f, ", column {}", self.column) } else { Ok(()) }
     }
 }

@@ -26,6 +26,7 @@ pub(super) struct Bytes {
     pub(super) sha256: Digest,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn kind_name<S: Serializer>(kind: &ArtifactKind, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(kind)
 }

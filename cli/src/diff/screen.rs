@@ -31,11 +31,11 @@ impl Screen {
         writeln!(self.text, "{style}{}{style:#}", line.trim_end()).expect("strings take everything");
     }
 
-    fn old(&mut self, key: &str, value: &str) {
+    fn removed(&mut self, key: &str, value: &str) {
         self.line(OLD, '-', key, value);
     }
 
-    fn new(&mut self, key: &str, value: &str) {
+    fn added(&mut self, key: &str, value: &str) {
         self.line(NEW, '+', key, value);
     }
 
@@ -64,10 +64,10 @@ pub(super) fn text(old: &Path, new: &Path, difference: &Difference) -> String {
         for change in changes.iter().take(MOST) {
             let key = clipped(&change.field);
             if let Some(old) = &change.old {
-                screen.old(&key, &value(old));
+                screen.removed(&key, &value(old));
             }
             if let Some(new) = &change.new {
-                screen.new(&key, &value(new));
+                screen.added(&key, &value(new));
             }
         }
         screen.more(changes.len(), what);
@@ -76,10 +76,10 @@ pub(super) fn text(old: &Path, new: &Path, difference: &Difference) -> String {
         for change in changes.iter().take(MOST) {
             let key = label(change);
             if let Some(old) = change.old {
-                screen.old(&key, &bytes(old));
+                screen.removed(&key, &bytes(old));
             }
             if let Some(new) = change.new {
-                screen.new(&key, &bytes(new));
+                screen.added(&key, &bytes(new));
             }
         }
         screen.more(changes.len(), "files");
@@ -123,15 +123,15 @@ fn tokenizer(screen: &mut Screen, change: &TokenizerChange) {
     if let [Some(old), Some(new)] = change.vocabulary
         && old != new
     {
-        screen.old("vocabulary", &old.to_string());
-        screen.new("vocabulary", &new.to_string());
+        screen.removed("vocabulary", &old.to_string());
+        screen.added("vocabulary", &new.to_string());
     }
     for token in change.tokens_removed.iter().take(MOST) {
-        screen.old("token", &clipped(token));
+        screen.removed("token", &clipped(token));
     }
     screen.more(change.tokens_removed.len(), "tokens");
     for token in change.tokens_added.iter().take(MOST) {
-        screen.new("token", &clipped(token));
+        screen.added("token", &clipped(token));
     }
     screen.more(change.tokens_added.len(), "tokens");
     let keys: Vec<_> = change.keys.iter().take(MOST).map(|key| clipped(key)).collect();
@@ -145,10 +145,10 @@ fn tokenizer(screen: &mut Screen, change: &TokenizerChange) {
 fn weights(screen: &mut Screen, change: &WeightsChange) {
     for [old, new] in &change.graph {
         for line in old.iter().filter(|line| !new.contains(line)).take(MOST) {
-            screen.old("graph", &clipped(line));
+            screen.removed("graph", &clipped(line));
         }
         for line in new.iter().filter(|line| !old.contains(line)).take(MOST) {
-            screen.new("graph", &clipped(line));
+            screen.added("graph", &clipped(line));
         }
     }
     let tensor = |tensor: &Tensor| {
@@ -156,16 +156,16 @@ fn weights(screen: &mut Screen, change: &WeightsChange) {
         format!("{} {}{length}", clipped(&tensor.name), tensor.form)
     };
     for [old, new] in change.changed.iter().take(MOST) {
-        screen.old("tensor", &tensor(old));
-        screen.new("tensor", &tensor(new));
+        screen.removed("tensor", &tensor(old));
+        screen.added("tensor", &tensor(new));
     }
     screen.more(change.changed.len(), "changed");
     for old in change.removed.iter().take(MOST) {
-        screen.old("tensor", &tensor(old));
+        screen.removed("tensor", &tensor(old));
     }
     screen.more(change.removed.len(), "removed");
     for new in change.added.iter().take(MOST) {
-        screen.new("tensor", &tensor(new));
+        screen.added("tensor", &tensor(new));
     }
     screen.more(change.added.len(), "added");
     let is_alike = change.changed.is_empty() && change.removed.is_empty() && change.added.is_empty();

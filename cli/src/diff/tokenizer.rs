@@ -33,7 +33,7 @@ pub(super) fn between(
     let (old, new) = (members(&old)?, members(&new)?);
     let keys: BTreeSet<_> = old.keys().chain(new.keys()).collect();
     let keys = keys.into_iter().filter(|key| text(&old, key) != text(&new, key));
-    let keys: Vec<String> = keys.map(|key| key.to_string()).collect();
+    let keys: Vec<String> = keys.map(ToString::to_string).collect();
     let (mut tokens_added, mut tokens_removed) = (Vec::new(), Vec::new());
     if keys.iter().any(|key| key == "added_tokens") {
         let (old, new) = (added_tokens(&old), added_tokens(&new));

@@ -84,7 +84,7 @@ fn model(screen: &mut Screen, report: &Report<'_>) {
             screen.line("limit", "none: long texts are not truncated");
         }
         Some(limit) => {
-            screen.line("limit", &format!("{} tokens{}", limit.value.text(), because(report, LIMIT)))
+            screen.line("limit", &format!("{} tokens{}", limit.value.text(), because(report, LIMIT)));
         }
         None if report.settings.is_empty() => {}
         None => screen.line("limit", "none: long texts are not truncated"),
@@ -282,9 +282,11 @@ fn wrapped(items: &[String], most_lines: usize) -> Vec<String> {
         let reserve = if is_last_line && !is_last { rest.chars().count() + 1 } else { 0 };
         let width = item.chars().count() + comma.len() + reserve;
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + width <= WIDTH => *line += &format!(" {item}{comma}"),
+            Some(line) if line.chars().count() + 1 + width <= WIDTH => {
+                line.extend([" ", &item, comma]);
+            }
             Some(line) if is_last_line => {
-                *line += &format!(" {rest}");
+                line.extend([" ", &rest]);
                 break;
             }
             _ => lines.push(format!("{item}{comma}")),

@@ -44,7 +44,7 @@ fn two(sandbox: &Sandbox) {
     write_file(&sandbox.path("old"), &old, BASE, None);
 
     let mut new = payload();
-    new.description.version = "2".to_owned();
+    "2".clone_into(&mut new.description.version);
     new.description.settings.push(setting("256"));
     let config = br#"{"id2label":{"0":"NO","1":"MAYBE","2":"YES"}}"#;
     let tokenizer = r#"{"tokenizer":{"model":{"vocab":{"a":0,"b":1}},"added_tokens":[{"id":2,"content":"[X]"}]},"config":{"padding":null,"truncation":null}}"#;

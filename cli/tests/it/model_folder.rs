@@ -50,7 +50,8 @@ fn setting(file: &Encoderfile, key: &str) -> Option<(String, String)> {
     Some((setting.value.clone(), setting.source.clone()))
 }
 
-fn texts(value: &str, source: &str) -> Option<(String, String)> {
+#[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be missing")]
+fn said_by(value: &str, source: &str) -> Option<(String, String)> {
     Some((value.to_owned(), source.to_owned()))
 }
 
@@ -92,7 +93,7 @@ fn graphs_are_found_where_exporters_put_them() {
         let built = build(&sandbox, &[&["model"], flags].concat()).ok();
         let file = open(&sandbox);
         assert_eq!(names(&file, ArtifactKind::Weights), [weights], "{flags:?}");
-        assert_eq!(setting(&file, "weights"), texts(&json!(weights).to_string(), source));
+        assert_eq!(setting(&file, "weights"), said_by(&json!(weights).to_string(), source));
         assert!(built.stderr.contains(said), "`{said}` is not in:\n{}", built.stderr);
         assert_eq!(built.stderr.contains("Weights"), !said.is_empty(), "{}", built.stderr);
     }
@@ -274,8 +275,8 @@ fn every_way_of_pooling_is_recorded() {
         let pooling = file.manifest().description.sentence_pooling.clone().unwrap();
         assert_eq!((&pooling.modes, pooling.normalize, pooling.exclude_prompt), (&modes, true, false));
         let value = serde_json::to_string(&modes).unwrap();
-        assert_eq!(setting(&file, "pooling"), texts(&value, "1_Pooling/config.json"));
-        assert_eq!(setting(&file, "normalize"), texts("true", "modules.json"));
+        assert_eq!(setting(&file, "pooling"), said_by(&value, "1_Pooling/config.json"));
+        assert_eq!(setting(&file, "normalize"), said_by("true", "modules.json"));
     }
 }
 
@@ -285,9 +286,9 @@ fn without_sentence_transformers_files_the_mean_is_taken() {
     sandbox.model("embedding");
     build(&sandbox, &["model", "--model-type", "sentence_embedding"]).ok();
     let file = open(&sandbox);
-    assert_eq!(setting(&file, "model_type"), texts("\"sentence_embedding\"", "given"));
-    assert_eq!(setting(&file, "pooling"), texts("[\"mean\"]", "default"));
-    assert_eq!(setting(&file, "normalize"), texts("false", "default"));
+    assert_eq!(setting(&file, "model_type"), said_by("\"sentence_embedding\"", "given"));
+    assert_eq!(setting(&file, "pooling"), said_by("[\"mean\"]", "default"));
+    assert_eq!(setting(&file, "normalize"), said_by("false", "default"));
 }
 
 #[test]
@@ -314,8 +315,8 @@ fn prompts_are_kept_with_the_one_that_is_the_default() {
     assert_eq!(description.default_prompt(), Some("query: "));
     assert!(description.sentence_pooling.as_ref().unwrap().exclude_prompt);
     let by = "config_sentence_transformers.json";
-    assert_eq!(setting(&file, "default_prompt_name"), texts("\"query\"", by));
-    assert_eq!(setting(&file, "prompts"), texts(r#"{"query":"query: ","document":""}"#, by));
+    assert_eq!(setting(&file, "default_prompt_name"), said_by("\"query\"", by));
+    assert_eq!(setting(&file, "prompts"), said_by(r#"{"query":"query: ","document":""}"#, by));
 }
 
 /// Version 6 of sentence-transformers keeps the limit with the tokenizer's configuration.
@@ -335,7 +336,7 @@ fn the_limit_is_the_one_that_python_applies() {
         edit(&model.join("config.json"), |config| config["model_type"] = json!(architecture));
         build(&sandbox, &["model"]).ok();
         let file = open(&sandbox);
-        assert_eq!(setting(&file, "tokenizer.max_length"), texts(limit, source), "{settings}");
+        assert_eq!(setting(&file, "tokenizer.max_length"), said_by(limit, source), "{settings}");
         assert_eq!(tokenizer(&file).1["max_length"].to_string(), limit);
     }
 }
@@ -379,7 +380,7 @@ fn what_is_given_holds_before_the_folder_s_files() {
         ("tokenizer.max_length", "40"),
         ("tokenizer.stride", "4"),
     ] {
-        assert_eq!(setting(&file, key), texts(value, "given"), "{key}");
+        assert_eq!(setting(&file, key), said_by(value, "given"), "{key}");
     }
     let (padding, truncation) = tokenizer(&file);
     assert_eq!(padding["strategy"], json!({"Fixed": 48}));
@@ -404,7 +405,7 @@ fn what_nobody_gave_is_recorded_with_the_file_that_says_it() {
         ("tokenizer.truncation_side", r#""left""#, "tokenizer_config.json"),
         ("tokenizer.max_length", "64", "tokenizer.json"),
     ] {
-        assert_eq!(setting(&file, key), texts(value, source), "{key}");
+        assert_eq!(setting(&file, key), said_by(value, source), "{key}");
     }
     assert_eq!(setting(&file, "pooling"), None);
     assert_eq!(tokenizer(&file).0["direction"], "Left");

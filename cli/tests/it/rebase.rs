@@ -70,8 +70,8 @@ fn of_several_files_none_gets_its_name_before_all_are_good() {
     let targets = TARGETS.map(|target| ["--target", target]).concat();
     bench.run([&["base", "fetch", "--all"][..]].concat()).ok();
     let list = bench.run(["base", "list", "--cached", "--json"]).ok().json();
-    let last = list.as_array().unwrap().iter().find(|base| base["target"] == TARGETS[3]).unwrap();
-    flip(Path::new(last["path"].as_str().unwrap()), 5000);
+    let damaged = list.as_array().unwrap().iter().find(|base| base["target"] == TARGETS[3]).unwrap();
+    flip(Path::new(damaged["path"].as_str().unwrap()), 5000);
     let said =
         bench.run([&["build", "model", "--no-check", "--no-download", "-o", "out"][..], &targets].concat());
     said.failed(4, &[TARGETS[3], "hint: fetch it again"]);

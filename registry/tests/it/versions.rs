@@ -144,3 +144,24 @@ fn the_list_of_releases_says_what_each_has() {
     let error = block_on(bench.offline().releases(&())).unwrap_err();
     assert!(matches!(error, Error::OfflineList) && error.exit_code() == 3, "{error}");
 }
+
+#[test]
+fn a_known_release_is_what_the_cache_can_prove() {
+    let bench = mirror(&["0.1.0"]);
+    let registry = bench.registry();
+    let known = |version: &str| {
+        let known = block_on(registry.known_release(&version.parse().unwrap(), &())).unwrap();
+        known.iter().map(|signed| signed.index.version.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(known("0.1.0"), [""; 0]);
+    block_on(registry.fetch(LINUX, &"0.1.0".parse().unwrap(), false, &())).unwrap();
+    assert_eq!(known("0.1.0"), ["0.1.0"]);
+    assert_eq!(known("0.2.0"), [""; 0]);
+    // Nobody has to be asked, and what nobody trusted has signed is not known.
+    let alone = |keys| crate::bench::config(&bench.cache(), "/nowhere", keys);
+    let version = "0.1.0".parse().unwrap();
+    let registry = Registry::new(alone(bench.keys()));
+    assert_eq!(block_on(registry.known_release(&version, &())).unwrap().len(), 1);
+    let registry = Registry::new(alone(encoderfile_registry::TrustedKeys::default()));
+    assert_eq!(block_on(registry.known_release(&version, &())).unwrap().len(), 0);
+}
