@@ -165,6 +165,7 @@ impl Error {
             Self::Format { source, .. } if source.is_damage() => 4,
             Self::Write(error) | Self::Extract { source: error, .. } => match **error {
                 WriteError::BaseDigest { .. }
+                | WriteError::Damaged { .. }
                 | WriteError::Extract(encoderfile_format::Error::ArtifactDigest { .. }) => 4,
                 _ => 1,
             },

@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(wrapped(&[], 2), [""; 0]);
         assert_eq!(wrapped(&numbers(2), 1), ["number 1, number 2"]);
         let shown = wrapped(&numbers(1000), 1);
-        assert_eq!(shown, ["number 1, number 2, number 3, number 4, … (1000 in all)"]);
+        assert_eq!(shown, ["number 1, number 2, number 3, number 4, number 5, … (1000 in all)"]);
         for count in 1..40 {
             let lines = wrapped(&numbers(count), 3);
             assert!(lines.len() <= 3 && lines.iter().all(|line| line.chars().count() <= WIDTH), "{lines:?}");

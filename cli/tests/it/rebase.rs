@@ -88,7 +88,7 @@ fn the_new_file_answers_as_the_old_one_did() {
         Said::from(command.output().unwrap())
     };
     let said = rebase("moved").ok();
-    for text in ["Model model 0.1.0: token_classification", "Base", "Check it answers", "Built moved"] {
+    for text in ["Model token_classification 0.1.0: token_classification", "Base", "Check it answers", "Built moved"] {
         assert!(said.stderr.contains(text), "`{text}` is not in:\n{}", said.stderr);
     }
     let moved = sandbox.path("moved");

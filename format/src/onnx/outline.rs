@@ -15,8 +15,8 @@ const WEIGHT: u64 = 4096;
 const WINDOW: usize = 4096;
 /// Most bytes that are kept: dozens of times what the largest models have besides their weights.
 const LIMIT: u64 = 256 << 20;
-/// Bytes that show what is wrong with a field that cannot be read: longer than two variable-length integers.
-const FAULT: u64 = 32;
+/// Bytes that are kept of a field that cannot be read: they show what is wrong with it, or what stands there instead.
+const FAULT: u64 = 512;
 
 /// A model in which the values of large tensors read as zeros and take no memory; everything else stands where it stands
 /// in the file. What can be told of a model without decoding its weights can be told of its outline.
