@@ -6,6 +6,8 @@
 Run tools/quickstart.py first: it builds the programs. Measured at 90 MB and at 990 MB of weights:
 
 * build, without its trial run, against `cp` and `sync` of base binary and model to the same disk;
+* `verify` of the file against sha256sum, `inspect` against a program that does nothing;
+* peak memory of build, verify, inspect and extract;
 * cold start, from exec to the printed embedding of one text, with a warm page cache: weights mapped in place against
   the same file with its weights copied;
 * private memory (Private_Dirty, MB: pages that are no copy of a file's) after the first answer, both ways;
@@ -96,7 +98,12 @@ def measure_model(tool: Path, base: Path, model: Path, runs: int, folder: Path) 
         run("sync", *copies)
 
     compare("  build", runs, lambda: run(*build), copy, ("build ", "cp     "))
-    print(f"{'  build, peak memory':24} {peak_memory(*build):.0f} MB")
+    compare("  verify", runs, lambda: run(tool, "verify", output), lambda: run("sha256sum", output), ("verify", "sha256 "))
+    compare("  inspect", runs, lambda: run(tool, "inspect", output), lambda: run("true"), ("inspect", "true  "))
+    extract = [tool, "extract", output, "-o", folder / "parts", "--force", "-q"]
+    peaks = [("build", build), ("verify", [tool, "verify", output]), ("inspect", [tool, "inspect", output])]
+    for name, command in [*peaks, ("extract", extract)]:
+        print(f"{f'  {name}, peak memory':24} {peak_memory(*command):.0f} MB")
     answer = functools.partial(run, output, "infer", TEXT, "--weights")
     compare("  cold start", runs, lambda: answer("map"), lambda: answer("copy"), ("mapped", "copied "))
     if Path("/proc/self/smaps_rollup").exists():

@@ -1,9 +1,11 @@
 //! The walk through an ONNX model.
 #![no_main]
 
-use encoderfile_format::onnx::{Model, Place, check_external, externalize, inline_beyond_main_graph};
+use encoderfile_format::onnx::{
+    Model, OnnxError, Outline, Place, check_external, externalize, inline_beyond_main_graph,
+};
 use encoderfile_format::{ModelType, Signature};
-use encoderfile_fuzz::tell;
+use encoderfile_fuzz::{file, tell};
 use libfuzzer_sys::fuzz_target;
 
 /// Where the files of external data begin, in the file that they all are put into.
@@ -34,9 +36,24 @@ fn same(bytes: &[u8], model: &Model) -> Model {
     again
 }
 
+/// What is told of a model is told of its outline.
+fn outlined(bytes: &[u8], parsed: &Result<Model, OnnxError>, checked: &Result<(), OnnxError>) {
+    let outline = Outline::read(&file(bytes), 0, bytes.len() as u64).expect("it is there, and small");
+    assert_eq!(outline.len(), bytes.len());
+    match (Model::parse(&outline), parsed) {
+        (Ok(outlined), Ok(model)) => assert_eq!(outlined, *model),
+        (Err(outlined), Err(error)) => assert_eq!(outlined.to_string(), error.to_string()),
+        (outlined, _) => panic!("{outlined:?}, where the model is {parsed:?}"),
+    }
+    let told = check_external(&outline, &length).map_err(|error| error.to_string());
+    assert_eq!(told, checked.as_ref().copied().map_err(ToString::to_string));
+}
+
 fuzz_target!(|bytes: &[u8]| {
     let checked = check_external(bytes, &length);
-    let model = match Model::parse(bytes) {
+    let parsed = Model::parse(bytes);
+    outlined(bytes, &parsed, &checked);
+    let model = match parsed {
         Ok(model) => model,
         Err(error) => {
             tell(&error);
