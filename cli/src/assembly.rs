@@ -1,6 +1,7 @@
 //! One payload on one or several base binaries: written, tried, and named when all of them are good.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use encoderfile_format::{
     ArtifactKind, Base, BaseError, Digest, Draft, Encoderfile, FORMAT_VERSION, Payload, Stamp, Tool,
     WriteError, inspect_base, is_image_followed, write,
 };
-use encoderfile_registry::{BaseBinary, Target};
+use encoderfile_registry::{BaseBinary, Requirement, Target};
 use serde::Serialize;
 
 use crate::bases::Bases;
@@ -53,9 +54,14 @@ pub(crate) struct Foundation {
 }
 
 impl Foundation {
-    /// A base binary that the user named: not cached, not downloaded, still checked. It has to be for one of the targets, if
-    /// there are any.
-    pub(crate) fn at_path(path: &Path, targets: &[Target], terminal: Terminal) -> Result<Self, Error> {
+    /// A base binary that the user named: not cached, not downloaded, still checked. It has to be for all of the targets, and
+    /// of a version that was asked for.
+    pub(crate) fn at_path(
+        path: &Path,
+        targets: &[Target],
+        requirement: Option<&Requirement>,
+        terminal: Terminal,
+    ) -> Result<Self, Error> {
         let file = open(path)?;
         let facts =
             inspect_base(&file).map_err(|source| Error::BaseBinary { path: path.to_owned(), source })?;
@@ -65,6 +71,10 @@ impl Foundation {
         let Stamp { target, version, .. } = facts.stamp;
         if let Some(&wanted) = targets.iter().find(|wanted| wanted.triple() != target) {
             return Err(Error::BaseTarget { path: path.to_owned(), found: target, wanted });
+        }
+        let allows = |wanted: &&Requirement| version.parse().is_ok_and(|found| wanted.allows(&found, true));
+        if let Some(wanted) = requirement.filter(|wanted| !allows(wanted)) {
+            return Err(Error::BaseVersion { path: path.to_owned(), found: version, wanted: wanted.clone() });
         }
         terminal.status("Base", format_args!("{target} {version} ({})", path.display()));
         Ok(Self { path: path.to_owned(), file, target, version, release: None })
@@ -122,6 +132,8 @@ pub(crate) const TRANSFORM: &str = "it has a transform, which this version's run
 pub(crate) struct Assembly<'a> {
     /// The file's path; with several targets, their triples are added to its name.
     pub(crate) output: PathBuf,
+    /// What was read besides the artifacts that are files: the output may be none of it.
+    pub(crate) inputs: Vec<PathBuf>,
     pub(crate) trial: Trial,
     /// Where the base binaries come from, unless the user named one.
     pub(crate) bases: Option<&'a Bases>,
@@ -155,10 +167,24 @@ impl Assembly<'_> {
             }
             let output =
                 if is_several { with_target(&self.output, &foundation.target) } else { self.output.clone() };
+            self.check_output(&output)?;
             files.push(self.write(&payload, foundation, output)?);
         }
         let times = files.iter().map(|file| self.try_out(file)).collect::<Result<Vec<_>, _>>()?;
         files.into_iter().zip(times).map(|(file, time)| self.name(file, time)).collect()
+    }
+
+    /// Whether the output would replace something that was read.
+    fn check_output(&self, output: &Path) -> Result<(), Error> {
+        let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        let Some(existing) = identity(output) else { return Ok(()) };
+        match self.inputs.iter().find(|input| identity(input) == Some(existing)) {
+            Some(input) => {
+                let (output, input) = (output.to_owned(), input.clone());
+                Err(WriteError::OutputIsInput { output, input }.into())
+            }
+            None => Ok(()),
+        }
     }
 
     fn write(&self, payload: &Payload, foundation: Foundation, output: PathBuf) -> Result<Written, Error> {

@@ -24,6 +24,8 @@ struct Plan {
     name: Option<String>,
     version: String,
     given: Given,
+    /// The build file, and the transform that it names.
+    inputs: Vec<PathBuf>,
     output: Option<PathBuf>,
     /// As they were named. Empty: this machine's, or that of the base binary given.
     targets: Vec<Target>,
@@ -44,10 +46,15 @@ pub(crate) fn run(
     check_name(&name)?;
     let prepared = model::prepare(&plan.files, &plan.given, &name, &plan.version, terminal)?;
     let Prepared { description, parts, has_transform } = prepared;
+    let mut inputs = plan.inputs;
+    let artifacts = parts.iter().filter_map(|part| part.name.as_deref());
+    let sources = description.sources.iter().map(|source| source.name.as_str());
+    inputs.extend(artifacts.chain(sources).filter_map(|name| plan.files.path_of(name)));
     let payload = Payload { description, writer: this_tool(), parts };
     let mut assembly = Assembly {
         // A name such as `sentence-transformers/all-MiniLM-L6-v2` is no path.
         output: plan.output.unwrap_or_else(|| format!("{}.encoderfile", name.replace('/', "-")).into()),
+        inputs,
         trial: match (arguments.no_check, has_transform) {
             (true, _) => Trial::Unwanted,
             (false, true) => Trial::Impossible(TRANSFORM),
@@ -57,7 +64,10 @@ pub(crate) fn run(
         terminal,
     };
     let reports = if let Some(path) = &plan.base_binary_path {
-        assembly.assemble(payload, vec![Foundation::at_path(path, &plan.targets, terminal)?])?
+        assembly.assemble(
+            payload,
+            vec![Foundation::at_path(path, &plan.targets, plan.requirement.as_ref(), terminal)?],
+        )?
     } else {
         let bases = Bases::with_release(global, Some(&arguments.release), terminal)?;
         let targets = if plan.targets.is_empty() { vec![Target::host()?] } else { plan.targets };
@@ -98,6 +108,8 @@ fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Erro
         return Err(Error::NoModelFolder { path: build_file.unwrap_or_default() });
     };
     let given = given(arguments, &file);
+    let transform = file.transform.as_ref().and_then(|transform| transform.path.clone());
+    let inputs = build_file.iter().cloned().chain(transform).collect();
     if arguments.frozen {
         global.no_download = true;
     }
@@ -115,6 +127,7 @@ fn plan(arguments: &args::Build, global: &mut args::Global) -> Result<Plan, Erro
             .or(file.version)
             .unwrap_or_else(|| DEFAULT_VERSION.to_owned()),
         given,
+        inputs,
         output: arguments.output.clone().or(file.output_path),
         targets: parse_targets(&targets)?,
         base_binary_path: arguments.base_binary_path.clone().or(file.base_binary_path),

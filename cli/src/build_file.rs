@@ -95,7 +95,7 @@ pub struct BuildFile {
     #[serde(default, deserialize_with = "list::<Several<Name<LuaLib>>, _, _>")]
     #[schemars(with = "Option<Several<LuaLib>>")]
     pub lua_libs: Vec<LuaLib>,
-    /// Whether the transform is tried before the file is built. Without it, it is.
+    /// As encoderfile 0.7 has it. This version runs no transform, and so tries none.
     #[serde(default, deserialize_with = "via::<Flag, _, _>")]
     #[schemars(with = "Option<Flag>")]
     pub validate_transform: Option<bool>,

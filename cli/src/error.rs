@@ -72,6 +72,10 @@ pub(crate) enum Error {
     Open { path: PathBuf, source: io::Error },
     #[error("`{}` cannot be read as an encoderfile", path.display())]
     Format { path: PathBuf, source: Box<encoderfile_format::Error> },
+    #[error("`{}` is a base binary: no model is appended to it", path.display())]
+    NoModel { path: PathBuf },
+    #[error("the base binary `{}` is version {found}, but {wanted} is asked for", path.display())]
+    BaseVersion { path: PathBuf, found: String, wanted: Requirement },
     #[error("`{}` is damaged: {}", path.display(), parts.join(", "))]
     Damaged { path: PathBuf, parts: Vec<String> },
     #[error("`{}` is what its writer recorded, but does not make sense\n  cause: {}", path.display(), reasons.join("\n  cause: "))]
@@ -145,7 +149,9 @@ impl Error {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Registry { error, .. } => error.exit_code(),
-            Self::Target(_) | Self::NoneCached { .. } | Self::FormatVersion { .. } => 3,
+            Self::Target(_) | Self::NoModel { .. } | Self::NoneCached { .. } | Self::FormatVersion { .. } => {
+                3
+            }
             Self::Interrupted { .. } => 130,
             Self::ConfigFile(_)
             | Self::RevokedKey(_)
@@ -216,6 +222,7 @@ impl Error {
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => "check the path",
             Self::Write(error) => match **error {
                 WriteError::OutputIsInput { .. } => "choose another `--output`",
+                WriteError::Damaged { .. } => "get the file again from where it came",
                 WriteError::OutputIsFolder { .. } => "give the file's whole path with `--output`",
                 WriteError::InputChanged { .. } => "build again when nothing writes to it",
                 WriteError::Output { ref source, .. } => match source.kind() {
@@ -230,6 +237,7 @@ impl Error {
                 },
                 _ => return None,
             },
+            Self::Format { source, .. } if source.is_damage() => "get the file again from where it came",
             Self::Format { source, path } => match **source {
                 encoderfile_format::Error::NoPayload => {
                     "it is no encoderfile, or its end is missing: compare its size with the original's"
@@ -241,6 +249,10 @@ impl Error {
                 _ => return None,
             },
             Self::Damaged { .. } => "get the file again from where it came",
+            Self::NoModel { .. } => "`encoderfile build MODEL_DIR` makes one file of it and a model",
+            Self::BaseVersion { .. } => {
+                "leave out `runtime_version`, or give the base binary of that version"
+            }
             Self::NoSuchArtifact { suggestion: Some(name), .. } => {
                 return Some(format!("did you mean `{name}`?"));
             }

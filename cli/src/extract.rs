@@ -18,6 +18,13 @@ pub(crate) fn run(arguments: &args::Extract, terminal: Terminal) -> Result<(), E
     let path = &arguments.file;
     let encoderfile = open_encoderfile(path)?;
     let is_whole = arguments.artifacts.is_empty();
+    if is_whole {
+        // Those that are taken apart, and not written as they are, have no other digest.
+        let small = encoderfile.manifest().artifacts.iter().filter(|artifact| !artifact.kind.is_mapped());
+        for artifact in small {
+            encoderfile.check(artifact).map_err(|source| Error::format(path, source))?;
+        }
+    }
     let outputs = if is_whole {
         outputs::all(path, &encoderfile)?
     } else {

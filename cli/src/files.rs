@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use encoderfile_format::Encoderfile;
+use encoderfile_format::{Encoderfile, inspect_base, is_image_followed};
 
 use crate::error::Error;
 
@@ -13,10 +13,37 @@ pub(crate) fn open(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })
 }
 
-/// Opens an encoderfile.
+/// Opens an encoderfile whose manifest is what was written.
 pub(crate) fn open_encoderfile(path: &Path) -> Result<Encoderfile, Error> {
-    open_any_encoderfile(path)?.map_err(|source| Error::format(path, source))
+    let file = open_readable_encoderfile(path)?;
+    file.check_manifest().map_err(|source| Error::format(path, source))?;
+    Ok(file)
 }
+
+/// Opens an encoderfile, damaged or not, as long as it can be read.
+pub(crate) fn open_readable_encoderfile(path: &Path) -> Result<Encoderfile, Error> {
+    open_any_encoderfile(path)?.map_err(|source| match source {
+        encoderfile_format::Error::NoPayload => no_payload(path),
+        source => Error::format(path, source),
+    })
+}
+
+/// What a file is that has no footer.
+fn no_payload(path: &Path) -> Error {
+    let Ok(file) = open_regular(path) else {
+        return Error::format(path, encoderfile_format::Error::NoPayload);
+    };
+    if is_image_followed(&file) {
+        return Error::Damaged { path: path.to_owned(), parts: vec![NO_END.to_owned()] };
+    }
+    match inspect_base(&file) {
+        Ok(_) => Error::NoModel { path: path.to_owned() },
+        Err(_) => Error::format(path, encoderfile_format::Error::NoPayload),
+    }
+}
+
+/// What is wrong with an encoderfile without a footer.
+pub(crate) const NO_END: &str = "its end is missing or damaged";
 
 /// Opens what may be an encoderfile, and says why it is none.
 pub(crate) fn open_any_encoderfile(

@@ -10,7 +10,7 @@ use encoderfile_format::{BaseError, BaseFacts, inspect_base, is_image_followed, 
 
 use crate::args;
 use crate::error::Error;
-use crate::files::{open, open_any_encoderfile};
+use crate::files::{NO_END, open, open_any_encoderfile};
 use crate::terminal;
 
 pub(crate) use report::Labels;
@@ -24,16 +24,18 @@ pub(crate) fn run(arguments: &args::Inspect) -> Result<(), Error> {
         Ok(encoderfile) => {
             let report = report::of(&encoderfile);
             if arguments.json {
-                terminal::json(&report)
+                terminal::json(&report)?;
             } else {
-                terminal::result(screen::encoderfile(path, &report))
+                terminal::result(screen::encoderfile(path, &report))?;
             }
+            // What was shown is not what was written.
+            encoderfile.check_manifest().map_err(|source| Error::format(path, source))
         }
         Err(encoderfile_format::Error::NoPayload) => {
             let file = open(path)?;
             match inspect_base(&file) {
                 Ok(_) if is_image_followed(&file) => {
-                    Err(Error::Damaged { path: path.clone(), parts: vec!["its end is missing".to_owned()] })
+                    Err(Error::Damaged { path: path.clone(), parts: vec![NO_END.to_owned()] })
                 }
                 Ok(facts) => base_binary(path, &file, facts, arguments.json),
                 Err(BaseError::NotExecutable | BaseError::NoStamp) => {

@@ -69,7 +69,7 @@ impl ModelFiles {
     }
 
     /// Where the file of a name within the model folder is.
-    fn path_of(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path_of(&self, name: &str) -> Option<PathBuf> {
         match self {
             Self::Folder(folder) => Some(folder.join(name)),
             Self::Paths(paths) => match name {

@@ -1,7 +1,5 @@
 //! `encoderfile rebase`: the model of a file on another base binary.
 
-use std::path::Path;
-
 use encoderfile_format::{ArtifactKind, Encoderfile, Payload};
 use encoderfile_registry::Target;
 
@@ -15,17 +13,21 @@ use crate::terminal::{self, Terminal};
 pub(crate) fn run(arguments: &args::Rebase, global: &args::Global, terminal: Terminal) -> Result<(), Error> {
     let path = &arguments.file;
     let file = open_encoderfile(path)?;
-    check_manifest(path, &file)?;
     let targets = parse_targets(&arguments.targets)?;
     let description = &file.manifest().description;
     let model = format!("{} {}: {}", description.name, description.version, description.model_type);
     terminal.status("Model", terminal::printable(&model));
     let payload = Payload::of(&file, path, this_tool(), false)
         .map_err(|source| Error::Open { path: path.clone(), source })?;
-    let mut assembly =
-        Assembly { output: arguments.output.clone(), trial: trial(arguments, &file), bases: None, terminal };
+    let mut assembly = Assembly {
+        output: arguments.output.clone(),
+        inputs: Vec::new(),
+        trial: trial(arguments, &file),
+        bases: None,
+        terminal,
+    };
     let reports = if let Some(base) = &arguments.base_binary_path {
-        assembly.assemble(payload, vec![Foundation::at_path(base, &targets, terminal)?])?
+        assembly.assemble(payload, vec![Foundation::at_path(base, &targets, None, terminal)?])?
     } else {
         let bases = Bases::with_release(global, Some(&arguments.release), terminal)?;
         let targets = if targets.is_empty() { vec![own_target(&file)?] } else { targets };
@@ -38,16 +40,6 @@ pub(crate) fn run(arguments: &args::Rebase, global: &args::Global, terminal: Ter
         assembly.assemble(payload, foundations)?
     };
     if arguments.json { terminal::json(&reports) } else { Ok(()) }
-}
-
-/// What is taken over from the manifest has no digest but the manifest's own.
-fn check_manifest(path: &Path, file: &Encoderfile) -> Result<(), Error> {
-    let finding = file.verify_manifest();
-    if finding.is_damage() {
-        let parts = vec![finding.subject.to_string()];
-        return Err(Error::Damaged { path: path.to_owned(), parts });
-    }
-    Ok(())
 }
 
 /// The target that the file was made for; this machine's where it does not say.

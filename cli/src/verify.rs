@@ -13,7 +13,7 @@ use self::origin::Origin;
 use crate::args;
 use crate::bases::Bases;
 use crate::error::Error;
-use crate::files::open_encoderfile;
+use crate::files::open_readable_encoderfile;
 use crate::terminal::{self, Terminal, printable};
 
 /// A line of `verify --json`.
@@ -42,7 +42,7 @@ struct Report<'a> {
 
 pub(crate) fn run(arguments: &args::Verify, global: &args::Global, terminal: Terminal) -> Result<(), Error> {
     let path = &arguments.file;
-    let encoderfile = open_encoderfile(path)?;
+    let encoderfile = open_readable_encoderfile(path)?;
     // What is in the file can be read while its bytes are hashed.
     let (findings, contents) = thread::scope(|scope| {
         let contents = scope.spawn(|| content::check(&encoderfile));

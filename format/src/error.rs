@@ -22,7 +22,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Pipes, directories and devices have no last 32 bytes.
-    #[error("not a regular file: a file's end is read first, so it cannot come over a pipe")]
+    #[error("not a regular file, but a pipe, a folder or a device: a file's end is read first")]
     NotAFile,
     /// No footer: a base binary without a model, a file that was cut, or another kind of file.
     #[error("no encoderfile footer in its last 32 bytes")]
@@ -98,6 +98,14 @@ pub enum Error {
     PoolingMode {
         /// Its number.
         number: i32,
+    },
+    /// The manifest's bytes are not those that were written.
+    #[error("the manifest (bytes {offset}..{}) is damaged: its bytes do not have the digest that it holds", offset + length)]
+    ManifestDigest {
+        /// Its first byte.
+        offset: u64,
+        /// Its length.
+        length: u64,
     },
     /// A SHA-256 that has not 32 bytes.
     #[error("the manifest's sha256 of {of} has {length} bytes instead of 32")]

@@ -110,8 +110,20 @@ impl Encoderfile {
         Ok(Finding { subject: Subject::Base, offset: 0, length, outcome })
     }
 
+    /// Verifies the manifest's own digest, where it has one.
+    ///
+    /// # Errors
+    /// [`Error::ManifestDigest`]
+    pub fn check_manifest(&self) -> Result<(), Error> {
+        let Finding { offset, length, .. } = match self.verify_manifest() {
+            finding if finding.is_damage() => finding,
+            _ => return Ok(()),
+        };
+        Err(Error::ManifestDigest { offset, length })
+    }
+
     /// Compares the manifest's bytes with the digest that it holds of itself.
-    pub fn verify_manifest(&self) -> Finding {
+    fn verify_manifest(&self) -> Finding {
         let outcome = match manifest::own_digests(self.manifest_bytes()) {
             Some((recorded, found)) => compare(recorded, found),
             // A writer that leaves its name also leaves the digest: a manifest that lost it was changed.

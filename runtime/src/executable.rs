@@ -25,7 +25,10 @@ impl Executable {
         let file = File::open(opened).map_err(Error::OwnFile)?;
         let identity = identity(&file.metadata().map_err(Error::OwnFile)?);
         match Encoderfile::open(file) {
-            Ok(file) => Ok(Self { path, file, identity }),
+            Ok(file) => match file.check_manifest() {
+                Ok(()) => Ok(Self { path, file, identity }),
+                Err(source) => Err(Error::File { path, source: Box::new(source) }),
+            },
             // Without a footer it is a base binary, if it ends where the base binary does.
             Err(encoderfile_format::Error::NoPayload) => match File::open(opened) {
                 Ok(file) if encoderfile_format::is_image_followed(&file) => Err(Error::NoEnd { path }),

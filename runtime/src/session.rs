@@ -45,6 +45,9 @@ impl Model {
     /// Loads the model out of the running file.
     pub(crate) fn load(executable: &Executable, options: &cli::Infer) -> Result<Self, Error> {
         let kind = ArtifactKind::Weights;
+        if options.verify {
+            executable.check_weights()?;
+        }
         let weights = mapping::model(executable)?;
         let graph = onnx::Model::parse(&weights).map_err(|source| executable.content_error(kind, source))?;
         let files = external::files(executable.manifest(), &graph)
@@ -62,9 +65,6 @@ impl Model {
             Signature::of(&graph, executable.manifest().description.model_type).map_err(Error::Graph)?;
         let task = Task::new(executable, output_kind)?;
 
-        if options.verify {
-            executable.check_weights()?;
-        }
         let environment = library::load()?;
         let threads = threads(options);
         let mapped = skeleton.map(|skeleton| mapped_session(&environment, threads, executable, &skeleton));

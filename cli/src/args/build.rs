@@ -16,7 +16,8 @@ Examples:
   encoderfile build --update-base --runtime-version '^0.1'
   encoderfile build ./my-model --base-binary-path ./encoderfile-runtime
 
-encoderfile.yml, every key but `path` may be left out:
+encoderfile.yml, these keys and more (the README has all of them), every one but
+`path` may be left out:
   encoderfile:
     path: ./my-model                 # relative to this file
     name: my-model
@@ -135,12 +136,13 @@ fn token_count_parser() -> impl clap::builder::TypedValueParser<Value = usize> {
 
 const REBASE_HELP: &str = "\
 Examples:
-  encoderfile rebase search.encoderfile -o new.encoderfile        this program's release
-  encoderfile rebase search.encoderfile --target aarch64-unknown-linux-gnu -o search-arm
-  encoderfile rebase search.encoderfile --runtime-version latest -o new.encoderfile
+  encoderfile rebase search -o new                 on this program's release
+  encoderfile rebase search -o new --runtime-version latest
+  encoderfile rebase search -o arm --target aarch64-unknown-linux-gnu
 
-The model, its name and its settings stay as they are, to the byte; every artifact is
-verified while it is copied. Files of encoderfile 0.7 can be given too.";
+The model, its name and its settings stay as they are, to the byte; every
+artifact is verified while it is copied. Files of encoderfile 0.7 can be given
+too.";
 
 #[derive(Debug, Args)]
 #[command(after_help = REBASE_HELP)]
@@ -158,7 +160,7 @@ pub(crate) struct Rebase {
     pub(crate) targets: Vec<String>,
 
     /// Use this base binary instead of a release's; nothing is downloaded or cached
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with = "runtime_version")]
     pub(crate) base_binary_path: Option<PathBuf>,
 
     #[command(flatten)]

@@ -7,7 +7,7 @@ use std::process::Command;
 use encoderfile_testing::model_folder;
 
 use crate::bench::{Bench, TARGETS};
-use crate::sandbox::{HOST, Said, Sandbox, flip, runtime};
+use crate::sandbox::{HOST, Said, Sandbox, VERSION, flip, runtime};
 
 /// A release whose base binaries are for no machine, and files built on them.
 fn bench() -> Bench {
@@ -88,7 +88,9 @@ fn the_new_file_answers_as_the_old_one_did() {
         Said::from(command.output().unwrap())
     };
     let said = rebase("moved").ok();
-    for text in ["Model token_classification 0.1.0: token_classification", "Base", "Check it answers", "Built moved"] {
+    for text in
+        ["Model token_classification 0.1.0: token_classification", "Base", "Check it answers", "Built moved"]
+    {
         assert!(said.stderr.contains(text), "`{text}` is not in:\n{}", said.stderr);
     }
     let moved = sandbox.path("moved");
@@ -133,4 +135,22 @@ fn damage_does_not_travel() {
             Path::new("x"),
         ])
         .failed(1, &["no encoderfile footer"]);
+}
+
+#[test]
+fn a_named_base_binary_is_of_the_version_that_is_asked_for() {
+    let sandbox = Sandbox::new();
+    let model = sandbox.model("embedding");
+    let build = |extra: &[&str]| {
+        let mut command = sandbox.command();
+        command
+            .arg("build")
+            .arg(&model)
+            .args(["--no-check", "-o", "out", "--base-binary-path"])
+            .arg(runtime());
+        Said::from(command.args(extra).output().unwrap())
+    };
+    build(&["--runtime-version", "9.9.9"]).failed(1, &["is version", "9.9.9 is asked for", "hint: "]);
+    assert_eq!(sandbox.leftovers(), [""; 0]);
+    build(&["--runtime-version", VERSION]).ok();
 }

@@ -98,3 +98,32 @@ fn builds_of_one_path_at_the_same_time_give_one_of_the_files() {
         assert_eq!(sandbox.leftovers(), ["out"]);
     }
 }
+
+/// Each of them, also those that the file holds in another form, or not at all.
+#[test]
+fn no_input_is_replaced() {
+    let sandbox = Sandbox::new();
+    let model = sandbox.model("sentence_embedding");
+    fs::write(sandbox.path("t.lua"), "function Postprocess(arr) return arr end").unwrap();
+    let yml = "encoderfile: {path: model, transform: {path: t.lua}}";
+    fs::write(sandbox.path("encoderfile.yml"), yml).unwrap();
+    let inputs = [
+        "model/model.onnx",
+        "model/config.json",
+        "model/tokenizer.json",
+        "model/tokenizer_config.json",
+        "model/modules.json",
+        "model/1_Pooling/config.json",
+        "t.lua",
+        "encoderfile.yml",
+    ];
+    for input in inputs {
+        let before = fs::read(sandbox.path(input)).unwrap();
+        let mut command = sandbox.command();
+        command.args(["build", "--no-check", "-o", input, "--base-binary-path"]).arg(runtime());
+        let said = Said::from(command.output().unwrap());
+        said.failed(1, &["is also the input", "hint: choose another `--output`"]);
+        assert!(fs::read(sandbox.path(input)).unwrap() == before, "{input}");
+    }
+    assert!(model.is_dir());
+}

@@ -221,3 +221,21 @@ fn no_flipped_byte_of_footer_or_manifest_ends_in_a_crash() {
         change();
     }
 }
+
+/// A letter of the manifest, in what no artifact's digest covers.
+#[test]
+fn a_damaged_manifest_is_not_run() {
+    let file = assemble_with("embedding", |payload| payload.description.version = "a version".to_owned());
+    let base = Encoderfile::open(fs::File::open(&file.path).unwrap()).unwrap().base_length();
+    let base = usize::try_from(base).unwrap();
+    let bytes = fs::read(&file.path).unwrap();
+    let position = base + bytes[base..].windows(9).position(|window| window == b"a version").unwrap();
+    writing(|| {
+        let opened = OpenOptions::new().write(true).open(&file.path).unwrap();
+        opened.write_all_at(b"A", position as u64).unwrap();
+    });
+    let output = run(file.command().args(["infer", "text"]));
+    assert_eq!(output.status.code(), Some(4));
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("the manifest (bytes "), "{stderr}");
+}
