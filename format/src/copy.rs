@@ -21,7 +21,7 @@ const CHUNK: u64 = 1 << 20;
 const BUFFER: usize = 256 << 10;
 
 /// Bytes that are copied before the disk is set to work on them.
-const FLUSH: u64 = 32 << 20;
+const FLUSH: u64 = 8 << 20;
 
 /// Threads that hash. One range is hashed by one thread, so a second one serves base binary and weights at once.
 const HASHERS: usize = 2;
