@@ -132,6 +132,7 @@ impl Reader<'_> {
             _ => return Ok(None),
         };
         let field_end = start.checked_add(length).filter(|field_end| *field_end <= end);
+        // A number that is too large is as bad as a length that is: the walk finds it in what is kept, and says so.
         let number = u32::try_from(tag >> 3).ok();
         Ok(number.zip(field_end).map(|(number, field_end)| (number, start, field_end)))
     }
@@ -155,6 +156,7 @@ impl Reader<'_> {
 
     /// The byte at a position within the model.
     fn byte(&mut self, position: u64) -> io::Result<u8> {
+        // None is no error: the position is not within the window, which is then moved.
         let index = |start: u64| usize::try_from(position.checked_sub(start)?).ok();
         if let Some(byte) = index(self.window_start).and_then(|index| self.window.get(index)) {
             return Ok(*byte);
