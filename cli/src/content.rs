@@ -145,29 +145,14 @@ impl<'a> TokenizerView<'a> {
         Ok(serde_json::from_slice(bytes)?)
     }
 
-    /// The parts that, one behind the other, are the `tokenizer.json` that the artifact was made from.
-    fn original(&self, edits: &'a [Edit]) -> Result<Vec<&'a [u8]>, ContentError> {
-        let text = self.tokenizer.get().as_bytes();
-        let mut parts = Vec::with_capacity(2 * edits.len() + 1);
-        let mut copied = 0;
-        for edit in edits {
-            let start = usize::try_from(edit.offset).map_err(|_| ContentError::Edits)?;
-            parts.push(text.get(copied..start).ok_or(ContentError::Edits)?);
-            parts.push(&edit.replacement);
-            let length = usize::try_from(edit.length).map_err(|_| ContentError::Edits)?;
-            copied = start.checked_add(length).ok_or(ContentError::Edits)?;
-        }
-        parts.push(text.get(copied..).ok_or(ContentError::Edits)?);
-        Ok(parts)
-    }
-
     /// The `tokenizer.json` that the artifact was made from, whose digest is compared with the recorded one. Without a record
     /// of it, the tokenizer as it applies.
     pub(crate) fn restored(&self, manifest: &'a Manifest) -> Result<Vec<&'a [u8]>, ContentError> {
         let Some(source) = tokenizer_source(manifest) else {
             return Ok(vec![self.tokenizer.get().as_bytes()]);
         };
-        let parts = self.original(&manifest.description.tokenizer_edits)?;
+        let text = self.tokenizer.get().as_bytes();
+        let parts = Edit::apply(&manifest.description.tokenizer_edits, text).ok_or(ContentError::Edits)?;
         let mut hasher = sha2::Sha256::new();
         for part in &parts {
             hasher.update(part);

@@ -101,6 +101,24 @@ pub struct Edit {
     pub replacement: Vec<u8>,
 }
 
+impl Edit {
+    /// The parts that, one behind the other, are `bytes` after all edits, which are in ascending order and none within another.
+    /// None where they are not, or are those of other bytes.
+    pub fn apply<'a>(edits: &'a [Self], bytes: &'a [u8]) -> Option<Vec<&'a [u8]>> {
+        let mut parts = Vec::with_capacity(2 * edits.len() + 1);
+        let mut copied = 0;
+        for edit in edits {
+            // A number that no position can be is as far beyond the bytes as any other.
+            let start = usize::try_from(edit.offset).ok()?;
+            parts.push(bytes.get(copied..start)?);
+            parts.push(&edit.replacement);
+            copied = start.checked_add(usize::try_from(edit.length).ok()?)?;
+        }
+        parts.push(bytes.get(copied..)?);
+        Some(parts)
+    }
+}
+
 /// A field of the manifest that this version does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnknownField {

@@ -89,17 +89,7 @@ impl TokenizerArtifact {
 
     /// The `tokenizer.json` that the artifact was made from. None where the edits are those of another one.
     pub fn original(&self, edits: &[Edit]) -> Option<Vec<u8>> {
-        let text = self.tokenizer.get().as_bytes();
-        let mut original = Vec::with_capacity(text.len());
-        let mut copied = 0;
-        for edit in edits {
-            let start = usize::try_from(edit.offset).ok()?;
-            original.extend_from_slice(text.get(copied..start)?);
-            original.extend_from_slice(&edit.replacement);
-            copied = start.checked_add(usize::try_from(edit.length).ok()?)?;
-        }
-        original.extend_from_slice(text.get(copied..)?);
-        Some(original)
+        Some(Edit::apply(edits, self.tokenizer.get().as_bytes())?.concat())
     }
 
     /// Reads the artifact.

@@ -91,6 +91,7 @@ impl From<Name<Task>> for ModelType {
 }
 
 /// How the vectors of a text's tokens become one.
+// As `Task`, the enumeration of crate `encoderfile-format` once more: that crate has few dependencies, and no schemas.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "PoolingMode")]

@@ -42,9 +42,6 @@ pub(crate) struct GivenTransform {
     pub(crate) libraries: Option<Vec<String>>,
 }
 
-/// The libraries of Lua that a transform may ask for, as encoderfile 0.7 names them.
-const LIBRARIES: [&str; 9] = ["coroutine", "table", "io", "os", "string", "utf8", "math", "package", "debug"];
-
 /// Why what was given cannot hold.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GivenError {
@@ -66,8 +63,6 @@ pub(crate) enum GivenError {
     OnlySecond,
     #[error("`default_prompt_name` is `{name}`, but there is no prompt of that name")]
     NoSuchPrompt { name: String, known: Vec<String>, suggestion: Option<String> },
-    #[error("`lua_libs` names the library `{name}`, which Lua does not have")]
-    Library { name: String, suggestion: Option<&'static str> },
 }
 
 impl GivenError {
@@ -92,8 +87,6 @@ impl GivenError {
                 "the model has no prompts: give some with `prompts`".to_owned()
             }
             Self::NoSuchPrompt { known, .. } => format!("its prompts are: {}", known.join(", ")),
-            Self::Library { suggestion: Some(name), .. } => format!("did you mean `{name}`?"),
-            Self::Library { .. } => format!("the libraries are: {}", LIBRARIES.join(", ")),
         }
     }
 }
@@ -119,14 +112,7 @@ impl Given {
         if matches!(self.tokenizer.truncation_strategy, Some(TruncationStrategy::OnlySecond)) {
             return Err(GivenError::OnlySecond);
         }
-        let libraries = self.transform.as_ref().and_then(|transform| transform.libraries.as_deref());
-        match libraries.unwrap_or_default().iter().find(|name| !LIBRARIES.contains(&name.as_str())) {
-            Some(name) => {
-                let suggestion = nearest(name, LIBRARIES.into_iter());
-                Err(GivenError::Library { name: name.clone(), suggestion })
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 

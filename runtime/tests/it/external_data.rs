@@ -2,15 +2,12 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use encoderfile_format::{ArtifactKind, Encoderfile, Payload};
 
-use crate::assemble::{
-    Assembled, answer, assemble, assemble_with, assert_fails, read_line, run, spawn, text,
-};
+use crate::assemble::{answer, assemble, assemble_with, assert_fails, run, text};
 use crate::bad_file::flip_in;
 
 const MODEL: &str = "external_data";
@@ -135,23 +132,6 @@ fn deleted_before_its_tensors_are_mapped() {
     assert_eq!(answer(&crate::placement::run_nameless(&file, "", None)), expected);
 }
 
-/// The parts of the running file that a process maps, by their first byte in the file.
-#[cfg(target_os = "linux")]
-fn mapped(file: &Assembled, weights: &str) -> Vec<u64> {
-    let mut command = file.command();
-    command.args(["infer", "--format", "jsonl", "--weights", weights]);
-    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(b"text\n").unwrap();
-    read_line(child.stdout.as_mut().unwrap());
-    // Start-end, permissions, offset, device, inode, path.
-    let maps = fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap();
-    drop(stdin);
-    assert!(child.wait().unwrap().success());
-    let own = maps.lines().filter(|line| line.ends_with(file.path.to_str().unwrap()));
-    own.map(|line| u64::from_str_radix(line.split_whitespace().nth(2).unwrap(), 16).unwrap()).collect()
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn tensors_are_mapped_from_the_file() {
@@ -160,7 +140,7 @@ fn tensors_are_mapped_from_the_file() {
     let artifacts: Vec<_> = opened.manifest().artifacts_of(ArtifactKind::ExternalData).collect();
     assert_eq!(artifacts.len(), 2);
     let is_mapped = |weights: &str| {
-        let mapped = mapped(&file, weights);
+        let mapped = crate::placement::mapped(&file, weights);
         artifacts
             .iter()
             .map(|artifact| mapped.iter().any(|offset| (artifact.offset..artifact.end()).contains(offset)))

@@ -96,6 +96,23 @@ fn read_only_without_a_writable_directory() {
     assert_eq!(names, ["model.encoderfile"], "something was left behind");
 }
 
+/// The parts of the running file that a process maps, by their first byte in the file.
+#[cfg(target_os = "linux")]
+pub(crate) fn mapped(file: &Assembled, weights: &str) -> Vec<u64> {
+    let mut command = file.command();
+    command.args(["infer", "--format", "jsonl", "--weights", weights]);
+    let mut child = spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"text\n").unwrap();
+    read_line(child.stdout.as_mut().unwrap());
+    // Start-end, permissions, offset, device, inode, path.
+    let maps = fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    let own = maps.lines().filter(|line| line.ends_with(file.path.to_str().unwrap()));
+    own.map(|line| u64::from_str_radix(line.split_whitespace().nth(2).unwrap(), 16).unwrap()).collect()
+}
+
 /// Mapped weights are pages of the file itself; copied ones are not.
 #[cfg(target_os = "linux")]
 #[test]
@@ -103,26 +120,7 @@ fn weights_are_mapped_from_the_file() {
     let file = assemble("sentence_embedding");
     let opened = encoderfile_format::Encoderfile::open(fs::File::open(&file.path).unwrap()).unwrap();
     let weights = opened.artifact(encoderfile_format::ArtifactKind::Weights).unwrap();
-    let is_mapped = |way: &str| {
-        let mut command = file.command();
-        command
-            .args(["infer", "--format", "jsonl", "--weights", way])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = spawn(&mut command);
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all(b"text\n").unwrap();
-        read_line(child.stdout.as_mut().unwrap());
-        // Start-end, permissions, offset, device, inode, path.
-        let maps = fs::read_to_string(format!("/proc/{}/maps", child.id())).unwrap();
-        drop(stdin);
-        assert!(child.wait().unwrap().success());
-        maps.lines().filter(|line| line.ends_with(file.path.to_str().unwrap())).any(|line| {
-            let offset = line.split_whitespace().nth(2).unwrap();
-            let offset = u64::from_str_radix(offset, 16).unwrap();
-            (weights.offset..weights.end()).contains(&offset)
-        })
-    };
+    let is_mapped = |way| mapped(&file, way).iter().any(|at| (weights.offset..weights.end()).contains(at));
     assert!(is_mapped("map"));
     assert!(is_mapped("auto"));
     assert!(!is_mapped("copy"));
