@@ -6,8 +6,6 @@ use encoderfile_format::{ModelType, PoolingMode, Prompt, Setting};
 use serde::Serialize;
 use tokenizers::{PaddingStrategy, TruncationDirection, TruncationStrategy};
 
-use crate::suggestion::nearest;
-
 /// What holds in place of what the model's files say.
 #[derive(Debug, Default)]
 pub(crate) struct Given {
@@ -158,21 +156,6 @@ impl<T: Serialize> Decided<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn libraries_are_those_of_lua() {
-        let given = |names: &[&str]| {
-            let libraries = Some(names.iter().map(|&name| name.to_owned()).collect());
-            let transform = Some(GivenTransform { source: "return 1".to_owned(), libraries });
-            Given { transform, ..Given::default() }.check(ModelType::Embedding)
-        };
-        given(&LIBRARIES).unwrap();
-        let error = given(&["math", "strng"]).unwrap_err();
-        assert_eq!(error.to_string(), "`lua_libs` names the library `strng`, which Lua does not have");
-        assert_eq!(error.hint(), "did you mean `string`?");
-        let hint = given(&["http"]).unwrap_err().hint();
-        assert!(hint.starts_with("the libraries are: coroutine"), "{hint}");
-    }
 
     #[test]
     fn images_are_refused() {
