@@ -41,7 +41,7 @@ pub use layout::{ALIGNMENT, Layout, WEIGHTS_ALIGNMENT};
 pub use manifest::{BaseProvenance, MANIFEST_LIMIT, Manifest};
 pub use model_config::ModelConfig;
 pub use model_type::ModelType;
-pub use needs::{Needs, SystemVersion, needs};
+pub use needs::{Needs, SystemVersion, embedded_libraries, needs};
 pub use pooling::{PoolingMode, SentencePooling};
 pub use reader::Encoderfile;
 pub use stamp::Stamp;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
-use std::ops::Range;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 
 use memchr::{memchr, memmem};
@@ -25,6 +25,8 @@ const NAME_LIMIT: usize = 256;
 
 /// How much is searched at once.
 const BUFFER: usize = 256 << 10;
+/// Bytes of a header that tell what it is the header of.
+const HEADER: usize = 64;
 
 /// Version of a system's interface, such as glibc 2.34 or macOS 13.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +40,46 @@ pub struct SystemVersion {
 }
 
 impl SystemVersion {
+    /// The glibc that has what carries this symbol version, such as `GLIBC_2.34`. None for a version that is no release of
+    /// glibc's; `Ok` with none inside for one that is not glibc's at all.
+    ///
+    /// # Errors
+    /// The rest of the name, where it is glibc's and no release.
+    pub fn of_symbol_version(name: &str) -> Result<Option<Self>, &str> {
+        match name.strip_prefix("GLIBC_") {
+            None => Ok(None),
+            // Not a symbol: a way of packing relocations that older loaders do not know.
+            Some("ABI_DT_RELR") => Ok(Some(Self { major: 2, minor: 36, patch: 0 })),
+            Some(number) => Self::parse(number).map(Some).ok_or(number),
+        }
+    }
+
+    /// The oldest macOS that a Mach-O image asks for, if it says one.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn deployment_target<'data>(data: impl ReadRef<'data>) -> object::Result<Option<Self>> {
+        let header = MachHeader64::<Endianness>::parse(data, 0)?;
+        let endian = header.endian()?;
+        let mut commands = header.load_commands(endian, data, 0)?;
+        while let Some(command) = commands.next()? {
+            let version = match command.variant()? {
+                LoadCommandVariant::BuildVersion(build, _)
+                    if build.platform.get(endian) == macho::PLATFORM_MACOS =>
+                {
+                    build.minos.get(endian).0
+                }
+                LoadCommandVariant::VersionMin(minimum) if command.cmd() == macho::LC_VERSION_MIN_MACOSX => {
+                    minimum.version.get(endian).0
+                }
+                _ => continue,
+            };
+            let (major, minor, patch) = (version >> 16, version >> 8 & 0xff, version & 0xff);
+            return Ok(Some(Self { major, minor, patch }));
+        }
+        Ok(None)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split('.').map(|part| part.parse().ok());
         let (major, minor) = (numbers.next()??, numbers.next()??);
@@ -83,8 +125,11 @@ pub fn needs(file: &File, length: u64) -> Option<Needs> {
     let architecture = demand.add(container, cache.range(0, length))?;
     let mut is_complete = length <= SEARCH_LIMIT;
     if is_complete {
-        let found = embedded_libraries(file, length, container);
-        is_complete = found.len() <= LIBRARIES_LIMIT;
+        // What cannot be read is not known.
+        let found =
+            embedded_libraries(ReadAt { file, position: 0 }.take(length), container, LIBRARIES_LIMIT + 1);
+        is_complete = found.as_ref().is_ok_and(|found| found.len() <= LIBRARIES_LIMIT);
+        let found = found.unwrap_or_default();
         for start in found.into_iter().take(LIBRARIES_LIMIT) {
             is_complete &= demand.add(container, cache.range(start, length - start)) == Some(architecture);
         }
@@ -92,6 +137,20 @@ pub fn needs(file: &File, length: u64) -> Option<Needs> {
     // Where one part is not known, the oldest system is not known either.
     let floor = demand.floor.filter(|_| is_complete && demand.is_complete);
     Some(Needs { container, architecture, floor, libraries: demand.libraries.into_iter().collect() })
+}
+
+/// Reads a file from its start, wherever its own position is.
+struct ReadAt<'a> {
+    file: &'a File,
+    position: u64,
+}
+
+impl Read for ReadAt<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
 }
 
 /// What the parts of an executable ask for together.
@@ -162,17 +221,15 @@ impl Demand {
                     self.is_complete = false;
                     return Ok(());
                 }
-                let is_optional = entry.vna_flags.get(endian).contains(elf::VER_FLG_WEAK);
-                let name = string(strings, entry.vna_name.get(endian).into());
-                let Some(number) = name.and_then(|name| name.strip_prefix("GLIBC_")) else {
+                if entry.vna_flags.get(endian).contains(elf::VER_FLG_WEAK) {
                     continue;
-                };
-                // Not a symbol: a way of packing relocations that older loaders do not know.
-                let number = if number == "ABI_DT_RELR" { "2.36" } else { number };
-                if !is_optional {
-                    let version = SystemVersion::parse(number);
-                    self.is_complete &= version.is_some();
-                    self.floor = self.floor.max(version);
+                }
+                match string(strings, entry.vna_name.get(endian).into()).map(SystemVersion::of_symbol_version)
+                {
+                    Some(Ok(version)) => self.floor = self.floor.max(version),
+                    Some(Err(_)) => self.is_complete = false,
+                    // A name that cannot be read was never taken for one of glibc's.
+                    None => {}
                 }
             }
         }
@@ -233,22 +290,7 @@ impl Demand {
             self.is_complete = false;
             return Ok(Some(architecture));
         }
-        let mut commands = header.load_commands(endian, data, 0)?;
-        while let Some(command) = commands.next()? {
-            let version = match command.variant()? {
-                LoadCommandVariant::BuildVersion(build, _)
-                    if build.platform.get(endian) == macho::PLATFORM_MACOS =>
-                {
-                    build.minos.get(endian).0
-                }
-                LoadCommandVariant::VersionMin(minimum) if command.cmd() == macho::LC_VERSION_MIN_MACOSX => {
-                    minimum.version.get(endian).0
-                }
-                _ => continue,
-            };
-            let (major, minor, patch) = (version >> 16, version >> 8 & 0xff, version & 0xff);
-            self.floor = self.floor.max(Some(SystemVersion { major, minor, patch }));
-        }
+        self.floor = self.floor.max(SystemVersion::deployment_target(data)?);
         Ok(Some(architecture))
     }
 }
@@ -266,9 +308,16 @@ fn is_of_glibc(name: &str) -> bool {
     PARTS.iter().any(|part| name.starts_with(part))
 }
 
-/// Where shared libraries of the executable's own kind start inside it: one more than the limit at most.
-fn embedded_libraries(file: &File, length: u64, container: Container) -> Vec<u64> {
-    const HEADER: usize = 64;
+/// Where shared libraries of the executable's own kind start inside it, up to `most` of them. Reads the executable once, from
+/// its first byte on, in constant memory.
+///
+/// # Errors
+/// Those of the reader.
+pub fn embedded_libraries(
+    mut executable: impl Read,
+    container: Container,
+    most: usize,
+) -> io::Result<Vec<u64>> {
     let magic: &[u8] = match container {
         // With the class (64 bits), the byte order and the version, as all targets have them.
         Container::Elf => b"\x7fELF\x02\x01\x01",
@@ -276,31 +325,35 @@ fn embedded_libraries(file: &File, length: u64, container: Container) -> Vec<u64
     };
     let finder = memmem::Finder::new(magic);
     let mut found = Vec::new();
-    let mut buffer = vec![0; BUFFER + HEADER];
+    let mut buffer = Vec::with_capacity(BUFFER + HEADER);
     let mut own = [0; HEADER];
-    let Range { mut start, end } = 0..length;
-    while start < end && found.len() <= LIBRARIES_LIMIT {
-        let size = usize::try_from(end - start).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let bytes = &mut buffer[..size];
-        if file.read_exact_at(bytes, start).is_err() {
-            break;
-        }
-        if start == 0 && size >= HEADER {
-            own.copy_from_slice(&bytes[..HEADER]);
-        }
-        // What starts in the last bytes is found again with the next ones.
-        for position in
-            finder.find_iter(bytes).filter(|position| position + HEADER <= size && *position < BUFFER)
+    let mut start = 0;
+    loop {
+        let wanted = BUFFER + HEADER - buffer.len();
+        let is_last = executable.by_ref().take(wanted as u64).read_to_end(&mut buffer)? < wanted;
+        if start == 0
+            && let Some(header) = buffer.first_chunk()
         {
+            own = *header;
+        }
+        for position in finder.find_iter(&buffer) {
             let at = start + position as u64;
-            if at != 0 && is_library(&bytes[position..], &own, container) {
+            let header = &buffer[position..];
+            // What starts in the last bytes is found again with the next ones.
+            let is_seen_once = position < BUFFER || is_last;
+            if at != 0 && is_seen_once && header.len() >= HEADER && is_library(header, &own, container) {
                 found.push(at);
+                if found.len() == most {
+                    return Ok(found);
+                }
             }
         }
+        if is_last {
+            return Ok(found);
+        }
+        buffer.drain(..BUFFER);
         start += BUFFER as u64;
     }
-    found.truncate(LIBRARIES_LIMIT + 1);
-    found
 }
 
 /// Whether a header is that of a shared library for the processor of the executable with the header `own`.

@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use encoderfile_format::{Container, SystemVersion, embedded_libraries};
 use encoderfile_registry::{Floor, ObjectFormat, PlatformVersion, Target};
-use memchr::memmem;
-use object::macho::MachHeader64;
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
-use object::read::macho::{LoadCommandVariant, MachHeader as _};
-use object::{Endianness, elf, macho};
+use object::{Endianness, elf};
 
 /// The newest glibc that a base binary may need: that of Debian bookworm.
 pub(crate) const GLIBC_CEILING: PlatformVersion = PlatformVersion::new(2, 36);
@@ -88,7 +86,13 @@ pub(crate) fn measure(binary: &[u8], target: Target) -> Result<MeasuredFloor, Fl
     };
     let mut highest: Option<(Part, Need)> = None;
     let mut libraries = 0;
-    for part in std::iter::once(Part::Executable).chain(embedded_libraries(binary, object_format)) {
+    let container = match object_format {
+        ObjectFormat::Elf => Container::Elf,
+        ObjectFormat::MachO => Container::MachO,
+    };
+    let embedded = embedded_libraries(binary, container, usize::MAX).expect("memory can be read");
+    let embedded = embedded.into_iter().map(|start| usize::try_from(start).expect("it is in memory"));
+    for part in std::iter::once(Part::Executable).chain(embedded.map(Part::Library)) {
         let start = match part {
             Part::Executable => 0,
             Part::Library(offset) => offset,
@@ -122,36 +126,6 @@ struct Need {
     symbols: Vec<String>,
 }
 
-/// Where shared libraries of the executable's own kind start inside it.
-fn embedded_libraries(binary: &[u8], object_format: ObjectFormat) -> impl Iterator<Item = Part> + '_ {
-    let magic: &[u8] = match object_format {
-        // With the class (64 bits), the byte order and the version, as the targets have them.
-        ObjectFormat::Elf => b"\x7fELF\x02\x01\x01",
-        ObjectFormat::MachO => b"\xcf\xfa\xed\xfe",
-    };
-    memmem::find_iter(binary, magic)
-        .filter(move |&start| start != 0 && is_library(&binary[start..], binary, object_format))
-        .map(Part::Library)
-}
-
-/// Whether the header at the start of `bytes` is that of a shared library for the processor of `executable`.
-fn is_library(bytes: &[u8], executable: &[u8], object_format: ObjectFormat) -> bool {
-    if bytes.len() < 64 {
-        return false;
-    }
-    match object_format {
-        // Type ET_DYN, the same machine, version 1, and a header of 64 bytes.
-        ObjectFormat::Elf => {
-            bytes[16..18] == [3, 0]
-                && bytes[18..20] == executable[18..20]
-                && bytes[20..24] == [1, 0, 0, 0]
-                && bytes[52..54] == [64, 0]
-        }
-        // The same processor, and type MH_DYLIB.
-        ObjectFormat::MachO => bytes[4..8] == executable[4..8] && bytes[12..16] == [6, 0, 0, 0],
-    }
-}
-
 /// The newest glibc symbol version that the loader will insist on (`verneed`).
 fn glibc_need(bytes: &[u8], part: Part) -> Result<Option<Need>, FloorError> {
     let unreadable = |source| FloorError::Unreadable { part, source };
@@ -160,18 +134,10 @@ fn glibc_need(bytes: &[u8], part: Part) -> Result<Option<Need>, FloorError> {
     };
     let mut highest: Option<Need> = None;
     for (name, symbols) in versions {
-        let Some(number) = name.strip_prefix("GLIBC_") else {
-            continue;
-        };
-        let version = match number {
-            // Not a symbol: a way of packing relocations that older loaders do not know.
-            "ABI_DT_RELR" => PlatformVersion::new(2, 36),
-            number => match number.parse() {
-                Ok(version) => version,
-                Err(_) => {
-                    return Err(FloorError::UnknownVersion { part, version: name, symbols });
-                }
-            },
+        let version = match SystemVersion::of_symbol_version(&name) {
+            Ok(Some(version)) => platform_version(version),
+            Ok(None) => continue,
+            Err(_) => return Err(FloorError::UnknownVersion { part, version: name, symbols }),
         };
         if highest.as_ref().is_none_or(|highest| highest.version < version) {
             let symbols = if symbols.is_empty() { vec![name] } else { symbols };
@@ -226,32 +192,11 @@ fn needed_versions(bytes: &[u8]) -> object::Result<Option<BTreeMap<String, Vec<S
 
 /// The deployment target.
 fn macos_need(bytes: &[u8], part: Part) -> Result<Option<Need>, FloorError> {
-    let version = deployment_target(bytes).map_err(|source| FloorError::Unreadable { part, source })?;
-    Ok(version.map(|version| Need { version, symbols: Vec::new() }))
+    let version = SystemVersion::deployment_target(bytes);
+    let version = version.map_err(|source| FloorError::Unreadable { part, source })?;
+    Ok(version.map(|version| Need { version: platform_version(version), symbols: Vec::new() }))
 }
 
-fn deployment_target(bytes: &[u8]) -> object::Result<Option<PlatformVersion>> {
-    let header = MachHeader64::<Endianness>::parse(bytes, 0)?;
-    let endian = header.endian()?;
-    let mut commands = header.load_commands(endian, bytes, 0)?;
-    while let Some(command) = commands.next()? {
-        let version = match command.variant()? {
-            LoadCommandVariant::BuildVersion(build, _)
-                if build.platform.get(endian) == macho::PLATFORM_MACOS =>
-            {
-                build.minos.get(endian)
-            }
-            LoadCommandVariant::VersionMin(minimum) if command.cmd() == macho::LC_VERSION_MIN_MACOSX => {
-                minimum.version.get(endian)
-            }
-            _ => continue,
-        };
-        let version = version.0;
-        return Ok(Some(PlatformVersion {
-            major: version >> 16,
-            minor: version >> 8 & 0xff,
-            patch: version & 0xff,
-        }));
-    }
-    Ok(None)
+fn platform_version(SystemVersion { major, minor, patch }: SystemVersion) -> PlatformVersion {
+    PlatformVersion { major, minor, patch }
 }
