@@ -9,29 +9,24 @@ Needs Rust, a C compiler, and Python 3 with pip. What is built, downloaded and m
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import functools
 import hashlib
 import http.server
 import json
 import os
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import with_requirements
+from console import Console, Failure, shown
+from toolchain import Toolchain, child_environment
+from walkthrough import carry_out
 from with_requirements import REPOSITORY, Environment
 
-WIDTH = 80
 MODEL_NAME = "all-MiniLM-L6-v2"
 # As the model card of sentence-transformers/all-MiniLM-L6-v2 has them: the first six of 384 values.
 PUBLISHED = {
@@ -40,145 +35,6 @@ PUBLISHED = {
 }
 PUBLISHED_TOLERANCE = 1e-4
 REFERENCE_TOLERANCE = 1e-5
-LOG_LINES_SHOWN = 25
-
-
-class Failure(Exception):
-    """Something went wrong; the message says what, and on a line with `hint:` what to do."""
-
-
-class Console:
-    """Prints one line a step, which on a terminal shows that something happens."""
-
-    def __init__(self, log_path: Path):
-        self.log_path = log_path
-        self.log = log_path.open("w", encoding="utf-8", errors="replace")
-        self.live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        self.colour = self.live and not os.environ.get("NO_COLOR")
-        self.steps = 0
-        self.failed = False
-        self.step_began_at = 0  # in the log
-
-    def styled(self, text: str, code: str) -> str:
-        """`text` in an ANSI style, or as it is."""
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
-
-    def bold(self, text: str) -> str:
-        """A heading."""
-        return self.styled(text, "1")
-
-    def say(self, text: str = "") -> None:
-        """A line."""
-        print(text, flush=True)
-
-    @contextlib.contextmanager
-    def step(self, title: str) -> Iterator[None]:
-        """A numbered step; its time follows when it is done."""
-        self.steps += 1
-        self.log.write(f"\n== {title}\n")
-        self.log.flush()
-        self.step_began_at = self.log_path.stat().st_size
-        heading = f"{self.steps:>2}  {title} "
-        print(heading, end="", flush=True)
-        began = time.monotonic()
-        done = threading.Event()
-        ticker = threading.Thread(target=self._tick, args=(heading, began, done), daemon=True)
-        if self.live:
-            ticker.start()
-        try:
-            yield
-        except BaseException:
-            self.failed = True
-            self._finish(ticker, done)
-            print(self.styled("failed", "31") if self.live else "failed", flush=True)
-            raise
-        self._finish(ticker, done)
-        seconds = f" {time.monotonic() - began:.1f} s"
-        if self.live:
-            print(f"\r\x1b[K{heading}", end="")
-        dots = "." * (WIDTH - len(heading) - len(seconds))
-        print(self.styled(dots, "2") + seconds, flush=True)
-
-    def _finish(self, ticker: threading.Thread, done: threading.Event) -> None:
-        done.set()
-        if ticker.is_alive():
-            ticker.join()
-
-    def _tick(self, heading: str, began: float, done: threading.Event) -> None:
-        """Behind the heading: the seconds so far, and the last word of what is running."""
-        while not done.wait(0.2):
-            lines = self.step_log().split("\n")
-            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-            text = f"{time.monotonic() - began:.0f} s  {last}"
-            width = shutil.get_terminal_size().columns - len(heading) - 1
-            print(f"\r\x1b[K{heading}{self.styled(text[: max(width, 0)], '2')}", end="", flush=True)
-        print(f"\r\x1b[K{heading}", end="", flush=True)
-
-    def step_log(self) -> str:
-        """The end of what the current step has written to the log."""
-        with self.log_path.open("rb") as file:
-            file.seek(max(self.step_began_at, self.log_path.stat().st_size - 65536))
-            return file.read().decode("utf-8", "replace").replace("\r", "\n")
-
-
-@dataclass(frozen=True)
-class Toolchain:
-    """What cargo and rustc say about themselves and this workspace."""
-
-    host: str
-    version: str
-    target_directory: Path
-
-    @property
-    def work(self) -> Path:
-        """Where everything that this script makes goes, apart from what cargo builds."""
-        return self.target_directory / "quickstart"
-
-    def executable(self, name: str) -> Path:
-        """One of the workspace's executables."""
-        return self.target_directory / "release" / name
-
-
-def inspect_toolchain() -> Toolchain:
-    """Fails early, with advice, where something is missing that a build would miss after minutes."""
-    for tool in ("cargo", "rustc"):
-        if shutil.which(tool) is None:
-            raise Failure(f"`{tool}` is not on the PATH\nhint: install Rust from https://rustup.rs")
-    compiler = os.environ.get("CC", "cc").split()[0]
-    if shutil.which(compiler) is None:
-        raise Failure(
-            f"no C compiler: `{compiler}` is not on the PATH\n"
-            "hint: Debian and Ubuntu: `apt install build-essential`, Fedora: `dnf install gcc`, "
-            "macOS: `xcode-select --install`"
-        )
-
-    def output(*command: str) -> str:
-        run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-        if run.returncode != 0:
-            raise Failure(f"`{' '.join(command)}` failed\n{run.stderr.strip()}")
-        return run.stdout
-
-    rustc = dict(line.split(": ", 1) for line in output("rustc", "-vV").splitlines() if ": " in line)
-    metadata = json.loads(output("cargo", "metadata", "--no-deps", "--format-version", "1"))
-    package = next(package for package in metadata["packages"] if package["name"] == "encoderfile")
-
-    def numbers(version: str) -> list[int]:
-        return [int(part) for part in version.split("-")[0].split(".")]
-
-    needed = package["rust_version"]
-    if needed and numbers(rustc["release"]) < numbers(needed):
-        raise Failure(f"rustc {rustc['release']} is older than {needed}\nhint: `rustup update stable`")
-    return Toolchain(rustc["host"], package["version"], Path(metadata["target_directory"]))
-
-
-def child_environment() -> dict[str, str]:
-    """The user's environment without what would lead the quickstart's own cache and release astray."""
-    kept = {"ENCODERFILE_ONNXRUNTIME_LIB"}  # which library to embed: a choice that holds here too
-    variables = {k: v for k, v in os.environ.items() if k in kept or not k.startswith("ENCODERFILE_")}
-    variables.pop("CARGO_BUILD_TARGET", None)  # executables are looked for in `release`, not in `<target>/release`
-    for name in ("NO_PROXY", "no_proxy"):  # the local release is not behind the user's proxy
-        variables[name] = ",".join(filter(None, [variables.get(name), "127.0.0.1"]))
-    return variables
 
 
 class Quickstart:
@@ -188,7 +44,7 @@ class Quickstart:
         self.console = console
         self.toolchain = toolchain
         self.environment = child_environment()
-        work = toolchain.work
+        work = console.work
         self.key_directory = work / "key"
         self.secret_key = self.key_directory / "encoderfile.key"
         self.public_key = self.key_directory / "encoderfile.pub"
@@ -199,31 +55,8 @@ class Quickstart:
         self.result = work / "minilm.encoderfile"
 
     def run(self, *command: str | Path, **variables: str) -> str:
-        """Runs a command and returns its standard output; its standard error goes to the log."""
-        line = [str(part) for part in command]
-        self.console.log.write(f"$ {' '.join(line)}\n")
-        self.console.log.flush()
-        process = subprocess.Popen(
-            line,
-            cwd=REPOSITORY,
-            env={**self.environment, **variables},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self.console.log,
-            text=True,
-        )
-        try:
-            output, _ = process.communicate()
-        except BaseException:
-            process.terminate()
-            process.wait()
-            raise
-        self.console.log.write(output if len(output) < 4096 else output[:4096] + "…\n")
-        self.console.log.flush()
-        if process.returncode != 0:
-            how = f"exit code {process.returncode}" if process.returncode > 0 else f"signal {-process.returncode}"
-            raise Failure(f"`{Path(line[0]).name} {' '.join(line[1:3])} …` failed ({how})")
-        return output
+        """Runs a command in the quickstart's own environment and returns its standard output."""
+        return self.console.run(*command, environment={**self.environment, **variables})
 
     def trusting(self) -> list[str | Path]:
         """The flags by which the command line knows the throw-away key and the fresh cache."""
@@ -356,14 +189,6 @@ def compare(console: Console, found: list[list[float]], reference: list[list[flo
         raise Failure("the file does not answer what the model should")
 
 
-def shown(path: Path) -> str:
-    """A path as one would type it here."""
-    relative = os.path.relpath(path)
-    if relative.startswith(os.path.join("..", "..")):
-        return shlex.quote(str(path))
-    return shlex.quote(relative if os.sep in relative else os.path.join(".", relative))
-
-
 def walk_through(console: Console, toolchain: Toolchain) -> None:
     """All steps, then what they have shown."""
     run = Quickstart(console, toolchain)
@@ -413,37 +238,5 @@ def walk_through(console: Console, toolchain: Toolchain) -> None:
         console.say(f"  {command}")
 
 
-def main() -> int:
-    """Runs the steps, one quickstart at a time in one build directory."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
-    # Like Ctrl-C: what was started is stopped too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    console = None
-    try:
-        toolchain = inspect_toolchain()
-        with with_requirements.exclusive(toolchain.work / "lock", "another quickstart in this build directory"):
-            console = Console(toolchain.work / "quickstart.log")
-            console.say(console.bold(f"Encoderfile {toolchain.version}") + f" on {toolchain.host}")
-            console.say(f"files  {shown(toolchain.work)}")
-            console.say(f"log    {shown(console.log_path)}")
-            console.say()
-            walk_through(console, toolchain)
-    except KeyboardInterrupt:
-        print("\ninterrupted; run it again to go on", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # whoever read the output has seen enough; nothing is left to be flushed at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Failure as failure:
-        if console is not None and console.failed:
-            lines = console.step_log().rstrip().split("\n")[-LOG_LINES_SHOWN:]
-            print("", *(f"  | {line[:200]}" for line in lines if line), sep="\n", file=sys.stderr)
-            print(f"  (all of it: {shown(console.log_path)})\n", file=sys.stderr)
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(carry_out("quickstart", __doc__, walk_through))
