@@ -12,6 +12,7 @@ mod extract;
 mod footer;
 mod image;
 mod layout;
+mod macho;
 mod manifest;
 mod model_config;
 mod model_type;
@@ -38,6 +39,9 @@ pub use error::Error;
 pub use footer::{FORMAT_VERSION, Footer};
 pub use image::is_image_followed;
 pub use layout::{ALIGNMENT, Layout, WEIGHTS_ALIGNMENT};
+pub use macho::{
+    CodeSignature, CodeSignatureError, HeaderRoom, MachOError, header_room, verify_code_signature,
+};
 pub use manifest::{BaseProvenance, MANIFEST_LIMIT, Manifest};
 pub use model_config::ModelConfig;
 pub use model_type::ModelType;

@@ -1,0 +1,189 @@
+//! The header of a Mach-O image, its load commands and segments.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use object::macho::{self, LoadCommandType};
+
+use super::MachOError;
+use super::bytes::{u32_at, u64_at};
+
+/// Length of `mach_header_64`.
+pub(super) const HEADER: usize = 32;
+/// Length of `segment_command_64`, behind which its sections stand.
+pub(super) const SEGMENT_COMMAND: usize = 72;
+/// Length of `section_64`.
+const SECTION: usize = 80;
+/// The most bytes of load commands that are read. Linkers write a few thousand.
+const COMMANDS_LIMIT: u32 = 256 << 10;
+
+/// The segment that holds what the loader and debuggers read, and ends with the code signature.
+pub(super) const LINKEDIT: &str = "__LINKEDIT";
+
+/// A thin 64-bit image, as far as its header says.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// Length of the file.
+    pub(super) length: u64,
+    /// Header and load commands.
+    pub(super) header: Vec<u8>,
+    pub(super) commands: Vec<Command>,
+    pub(super) segments: Vec<Segment>,
+}
+
+/// A load command, by its place in the header.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Command {
+    pub(super) kind: LoadCommandType,
+    pub(super) at: usize,
+    pub(super) size: usize,
+}
+
+/// What a segment's load command says.
+#[derive(Debug, Clone)]
+pub(super) struct Segment {
+    /// Where its load command stands in the header.
+    pub(super) at: usize,
+    pub(super) name: String,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    pub(super) section_count: usize,
+}
+
+/// What a section's header says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Section {
+    /// First byte in the file.
+    pub(super) offset: u32,
+    /// Whether it has bytes in the file.
+    pub(super) is_stored: bool,
+}
+
+impl Image {
+    /// Reads the header of a file.
+    ///
+    /// # Errors
+    /// [`MachOError::Read`], [`MachOError::NotThin64`], [`MachOError::Architecture`], [`MachOError::Commands`]
+    pub(crate) fn read(file: &File) -> Result<Self, MachOError> {
+        let length = file.metadata().map_err(|source| MachOError::read(0, 0, source))?.len();
+        let mut start = [0; HEADER];
+        if length < HEADER as u64 {
+            return Err(MachOError::NotThin64 { is_fat: false });
+        }
+        file.read_exact_at(&mut start, 0).map_err(|source| MachOError::read(0, HEADER as u64, source))?;
+        let word = |at| u32_at(&start, at).expect("within the header");
+        if word(0) != macho::MH_MAGIC_64 {
+            let is_fat = matches!(word(0).swap_bytes(), macho::FAT_MAGIC | macho::FAT_MAGIC_64);
+            return Err(MachOError::NotThin64 { is_fat });
+        }
+        match macho::CpuType(word(4)) {
+            macho::CPU_TYPE_X86_64 | macho::CPU_TYPE_ARM64 => {}
+            other => return Err(MachOError::Architecture { found: other.0 }),
+        }
+        let size = word(20);
+        if size > COMMANDS_LIMIT || HEADER as u64 + u64::from(size) > length {
+            return Err(MachOError::Commands { offset: 20 });
+        }
+        let mut header = vec![0; HEADER + size as usize];
+        let end = header.len() as u64;
+        file.read_exact_at(&mut header, 0).map_err(|source| MachOError::read(0, end, source))?;
+        let commands = commands(&header, word(16))?;
+        let segments = commands.iter().filter(|command| command.kind == macho::LC_SEGMENT_64);
+        let segments = segments
+            .map(|command| Segment::read(&header, *command))
+            .collect::<Option<Vec<_>>>()
+            .ok_or(MachOError::Commands { offset: HEADER as u64 })?;
+        Ok(Self { length, header, commands, segments })
+    }
+
+    /// The first segment of a name.
+    pub(super) fn segment(&self, name: &str) -> Option<&Segment> {
+        self.segments.iter().find(|segment| segment.name == name)
+    }
+
+    pub(super) fn commands_of(&self, kind: LoadCommandType) -> impl Iterator<Item = &Command> {
+        self.commands.iter().filter(move |command| command.kind == kind)
+    }
+
+    /// The sections of a segment.
+    pub(super) fn sections(&self, segment: &Segment) -> impl Iterator<Item = Section> {
+        let start = segment.at + SEGMENT_COMMAND;
+        (0..segment.section_count).map(move |index| {
+            let at = start + index * SECTION;
+            let word = |field| u32_at(&self.header, at + field).expect("the command has its sections");
+            let is_zero_fill = matches!(
+                macho::SectionFlags(word(64)).typ(),
+                macho::S_ZEROFILL | macho::S_GB_ZEROFILL | macho::S_THREAD_LOCAL_ZEROFILL
+            );
+            Section { offset: word(48), is_stored: !is_zero_fill }
+        })
+    }
+
+    /// Number at a place in the header that a command's size has been checked for.
+    pub(super) fn word(&self, at: usize) -> u32 {
+        u32_at(&self.header, at).expect("the size of the command was checked")
+    }
+}
+
+fn commands(header: &[u8], count: u32) -> Result<Vec<Command>, MachOError> {
+    let mut commands = Vec::new();
+    let mut at = HEADER;
+    for _ in 0..count {
+        let damaged = MachOError::Commands { offset: at as u64 };
+        let (Some(kind), Some(size)) = (u32_at(header, at), u32_at(header, at + 4)) else {
+            return Err(damaged);
+        };
+        let (kind, size) = (LoadCommandType(kind), size as usize);
+        if size < least(kind) || !size.is_multiple_of(8) || size > header.len() - at {
+            return Err(damaged);
+        }
+        commands.push(Command { kind, at, size });
+        at += size;
+    }
+    if at == header.len() { Ok(commands) } else { Err(MachOError::Commands { offset: at as u64 }) }
+}
+
+/// The least bytes of a load command, so that its fields can be read.
+const fn least(kind: LoadCommandType) -> usize {
+    match kind {
+        macho::LC_SEGMENT_64 => SEGMENT_COMMAND,
+        macho::LC_SYMTAB => 24,
+        macho::LC_DYSYMTAB => 80,
+        macho::LC_DYLD_INFO | macho::LC_DYLD_INFO_ONLY => 48,
+        macho::LC_SEGMENT_SPLIT_INFO
+        | macho::LC_CODE_SIGNATURE
+        | macho::LC_FUNCTION_STARTS
+        | macho::LC_DATA_IN_CODE
+        | macho::LC_DYLIB_CODE_SIGN_DRS
+        | macho::LC_LINKER_OPTIMIZATION_HINT
+        | macho::LC_ATOM_INFO
+        | macho::LC_FUNCTION_VARIANTS
+        | macho::LC_FUNCTION_VARIANT_FIXUPS
+        | macho::LC_DYLD_EXPORTS_TRIE
+        | macho::LC_DYLD_CHAINED_FIXUPS => 16,
+        _ => 8,
+    }
+}
+
+impl Segment {
+    fn read(header: &[u8], command: Command) -> Option<Self> {
+        let Command { at, size, .. } = command;
+        let name = header.get(at + 8..at + 24)?;
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        let long = |field| u64_at(header, at + field);
+        let section_count = u32_at(header, at + 64)? as usize;
+        let is_whole = section_count.checked_mul(SECTION)?.checked_add(SEGMENT_COMMAND)? <= size;
+        is_whole.then_some(Self {
+            at,
+            name: String::from_utf8_lossy(name).into_owned(),
+            offset: long(40)?,
+            size: long(48)?,
+            section_count,
+        })
+    }
+
+    /// One past its last byte in the file; 2⁶⁴ − 1 where that is more than a file has.
+    pub(super) const fn end(&self) -> u64 {
+        self.offset.saturating_add(self.size)
+    }
+}

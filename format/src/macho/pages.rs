@@ -1,0 +1,66 @@
+//! The pages of a file that a code signature holds hashes of.
+
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use crate::Digest;
+
+/// How much is read at once: still in the processor's cache when it is hashed, and a multiple of all sizes of pages.
+const BUFFER: usize = 256 << 10;
+
+/// A file's first bytes, cut into pages. The last one ends with the bytes and is hashed as long as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pages {
+    /// Binary logarithm of a page's size.
+    pub(super) shift: u8,
+    /// Number of bytes.
+    pub(super) limit: u64,
+}
+
+impl Pages {
+    /// The sizes that code signatures have.
+    pub(super) const SHIFTS: Range<u8> = 12..17;
+
+    pub(super) const fn size(self) -> u64 {
+        1 << self.shift
+    }
+
+    /// How many there are.
+    pub(super) const fn count(self) -> u64 {
+        self.limit.div_ceil(self.size())
+    }
+
+    /// The bytes of a page.
+    pub(super) fn range(self, page: u64) -> Range<u64> {
+        let start = page << self.shift;
+        start..self.limit.min(start + self.size())
+    }
+
+    /// Hashes pages one after another. `take` is given the number of the first of a few, and their hashes.
+    ///
+    /// # Errors
+    /// Those of reading, made into `E`, and of `take`.
+    pub(crate) fn hash<E>(
+        self,
+        file: &File,
+        pages: Range<u64>,
+        buffer: &mut Vec<u8>,
+        failed: impl Fn(Range<u64>, io::Error) -> E,
+        mut take: impl FnMut(u64, &[Digest]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let at_once = (BUFFER >> self.shift) as u64;
+        let mut first = pages.start;
+        while first < pages.end {
+            let end = pages.end.min(first + at_once);
+            let bytes = self.range(first).start..self.range(end - 1).end;
+            buffer.resize(usize::try_from(bytes.end - bytes.start).expect("at most a buffer"), 0);
+            file.read_exact_at(buffer, bytes.start).map_err(|source| failed(bytes.clone(), source))?;
+            let hashes: Vec<_> = buffer.chunks(1 << self.shift).map(Digest::of).collect();
+            take(first, &hashes)?;
+            first = end;
+        }
+        Ok(())
+    }
+}
