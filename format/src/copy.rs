@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -13,6 +14,7 @@ use std::thread;
 use sha2::Digest as _;
 
 use crate::Digest;
+use crate::macho::PageHashes;
 
 /// Bytes that are copied before the next part may be hashed.
 const CHUNK: u64 = 1 << 20;
@@ -23,8 +25,9 @@ const BUFFER: usize = 256 << 10;
 /// Bytes that are copied before the disk is set to work on them.
 const FLUSH: u64 = 8 << 20;
 
-/// Threads that hash. One range is hashed by one thread, so a second one serves base binary and weights at once.
-const HASHERS: usize = 2;
+/// Threads that hash. One digest is computed by one thread, so others serve weights and the rest at once; that of a base binary
+/// with a payload inside is complete only at the end.
+const HASHERS: usize = 3;
 
 /// The digest of `length` bytes from `offset` on.
 ///
@@ -33,6 +36,42 @@ const HASHERS: usize = 2;
 pub(crate) fn hash_range(file: &File, offset: u64, length: u64) -> io::Result<Digest> {
     let mut hasher = RangeHasher::new(offset, length);
     hasher.advance(file, offset + length)?;
+    Ok(hasher.finish())
+}
+
+/// A part of what has one digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Piece {
+    /// Bytes of the file.
+    File(Range<u64>),
+    /// Others.
+    Bytes(Vec<u8>),
+}
+
+impl Piece {
+    pub(crate) const fn length(&self) -> u64 {
+        match self {
+            Self::File(range) => range.end - range.start,
+            Self::Bytes(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+/// The digest of pieces, one behind the other.
+///
+/// # Errors
+/// Those of [`hash_range`], and where.
+pub(crate) fn hash_pieces(file: &File, pieces: &[Piece]) -> Result<Digest, (Range<u64>, io::Error)> {
+    let mut hasher = RangeHasher::new(0, 0);
+    for piece in pieces {
+        match piece {
+            Piece::Bytes(bytes) => hasher.hasher.update(bytes),
+            Piece::File(range) => {
+                hasher.go_on(range);
+                hasher.advance(file, range.end).map_err(|error| (range.clone(), error))?;
+            }
+        }
+    }
     Ok(hasher.finish())
 }
 
@@ -48,6 +87,16 @@ impl RangeHasher {
     fn new(offset: u64, length: u64) -> Self {
         let size = usize::try_from(length).map_or(BUFFER, |length| length.min(BUFFER));
         Self { position: offset, end: offset + length, hasher: sha2::Sha256::new(), buffer: vec![0; size] }
+    }
+
+    /// Goes on with another range.
+    fn go_on(&mut self, range: &Range<u64>) {
+        (self.position, self.end) = (range.start, range.end);
+        let length = range.end - range.start;
+        let size = usize::try_from(length).map_or(BUFFER, |length| length.min(BUFFER));
+        if self.buffer.len() < size {
+            self.buffer.resize(size, 0);
+        }
     }
 
     /// Hashes what lies before `available`.
@@ -93,12 +142,14 @@ impl Digests {
     }
 }
 
-/// Runs `content`, which appends to the empty `file`, and returns what it returned with the digests that it asked for.
+/// Runs `content`, which appends to the empty `file`, and returns what it returned with the digests that it asked for. With
+/// `page_hashes`, those of all pages but the late ones are written into the file.
 ///
 /// # Errors
 /// Those of `content`; `failed` is made of those of the other threads, which only ever fail on `file`.
 pub(crate) fn append<T, E>(
     file: &File,
+    page_hashes: Option<&PageHashes>,
     content: impl FnOnce(&mut Appender<'_>) -> Result<T, E>,
     failed: impl Fn(io::Error) -> E,
 ) -> Result<(T, Digests), E> {
@@ -107,6 +158,7 @@ pub(crate) fn append<T, E>(
     thread::scope(|scope| {
         let synchroniser = scope.spawn(move || flushes.into_iter().try_for_each(|()| file.sync_data()));
         let hashers = [(); HASHERS].map(|()| scope.spawn(|| progress.hash(file)));
+        let pages = page_hashes.map(|hashes| scope.spawn(|| progress.hash_pages(file, hashes)));
         let mut appender = Appender { file, position: 0, flushed: 0, count: 0, flush, progress: &progress };
         let result = content(&mut appender);
         let count = appender.count;
@@ -117,6 +169,9 @@ pub(crate) fn append<T, E>(
             for (index, digest) in hasher.join().expect("hashing does not panic").map_err(&failed)? {
                 digests[index] = digest;
             }
+        }
+        if let Some(pages) = pages {
+            pages.join().expect("hashing does not panic").map_err(&failed)?;
         }
         synchroniser.join().expect("flushing does not panic").map_err(&failed)?;
         Ok((result?, Digests(digests)))
@@ -137,8 +192,8 @@ struct State {
     is_over: bool,
     /// Nobody asks for the digests any more.
     is_given_up: bool,
-    /// Number, first byte and length of what nobody hashes yet.
-    waiting: VecDeque<(usize, u64, u64)>,
+    /// Number and pieces of what nobody hashes yet.
+    waiting: VecDeque<(usize, Vec<Piece>)>,
 }
 
 impl Progress {
@@ -172,20 +227,48 @@ impl Progress {
         }
     }
 
-    /// Hashes one range after another until there are no more.
+    /// Computes one digest after another until there are no more.
     fn hash(&self, file: &File) -> io::Result<Vec<(usize, Digest)>> {
         let mut digests = Vec::new();
-        while let Some((number, offset, length)) = self.wait(|state| state.waiting.pop_front()) {
-            let mut hasher = RangeHasher::new(offset, length);
-            while hasher.position < hasher.end {
-                let position = hasher.position;
-                let arrived = |state: &mut State| Some(state.written).filter(|written| *written > position);
-                let Some(written) = self.wait(arrived) else { return Ok(digests) };
-                hasher.advance(file, written)?;
+        while let Some((number, pieces)) = self.wait(|state| state.waiting.pop_front()) {
+            let mut hasher = RangeHasher::new(0, 0);
+            for piece in &pieces {
+                match piece {
+                    Piece::Bytes(bytes) => hasher.hasher.update(bytes),
+                    Piece::File(range) => {
+                        hasher.go_on(range);
+                        while hasher.position < hasher.end {
+                            let Some(written) = self.wait_beyond(hasher.position) else { return Ok(digests) };
+                            hasher.advance(file, written)?;
+                        }
+                    }
+                }
             }
             digests.push((number, hasher.finish()));
         }
         Ok(digests)
+    }
+
+    /// Hashes the pages that are complete as soon as they have been written.
+    fn hash_pages(&self, file: &File, hashes: &PageHashes) -> io::Result<()> {
+        let mut buffer = Vec::new();
+        for pages in hashes.early() {
+            let mut next = pages.start;
+            while next < pages.end {
+                let is_there = |state: &mut State| {
+                    Some(hashes.whole_before(state.written).min(pages.end)).filter(|end| *end > next)
+                };
+                let Some(end) = self.wait(is_there) else { return Ok(()) };
+                hashes.store(file, next..end, &mut buffer)?;
+                next = end;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until more than `position` bytes are there, and says how many. None where they never will be.
+    fn wait_beyond(&self, position: u64) -> Option<u64> {
+        self.wait(|state| Some(state.written).filter(|written| *written > position))
     }
 }
 
@@ -215,9 +298,14 @@ impl Appender<'_> {
 
     /// Has the next `length` bytes hashed when they have been appended.
     pub(crate) fn hash_next(&mut self, length: u64) -> Hashed {
-        let (number, position) = (self.count, self.position);
+        self.hash_pieces(vec![Piece::File(self.position..self.position + length)])
+    }
+
+    /// Has pieces of this file hashed when they have been appended.
+    pub(crate) fn hash_pieces(&mut self, pieces: Vec<Piece>) -> Hashed {
+        let number = self.count;
         self.count += 1;
-        self.progress.update(|state| state.waiting.push_back((number, position, length)));
+        self.progress.update(|state| state.waiting.push_back((number, pieces)));
         Hashed(number)
     }
 

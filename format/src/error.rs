@@ -27,6 +27,38 @@ pub enum Error {
     /// No footer: a base binary without a model, a file that was cut, or another kind of file.
     #[error("no encoderfile footer in its last 32 bytes")]
     NoPayload,
+    /// The segment of a Mach-O image that the model is in reaches beyond the file, or has no room for a footer.
+    #[error("the segment `__ENCFILE` is said to be bytes {start}..{end} of a file that has {file_length}")]
+    Segment {
+        /// Its first byte.
+        start: u64,
+        /// One past its last byte.
+        end: u64,
+        /// The length of the file.
+        file_length: u64,
+    },
+    /// The segment of a Mach-O image that the model is in does not end with a footer.
+    #[error("the segment `__ENCFILE` has no encoderfile footer in its last 32 bytes, at byte {offset}")]
+    SegmentFooter {
+        /// Where it should start.
+        offset: u64,
+    },
+    /// The footer in the segment and the one at the end of the file are not the same.
+    #[error("the footer at byte {second} is not the one that is signed, at byte {first}")]
+    Footers {
+        /// Where the one in the segment starts.
+        first: u64,
+        /// Where the one at the end starts.
+        second: u64,
+    },
+    /// What was changed in the base binary cannot be undone.
+    #[error(
+        "the manifest at byte {offset} tells of changes to another base binary than the one that is there"
+    )]
+    BaseEdits {
+        /// Where the manifest starts.
+        offset: u64,
+    },
     /// A format of the future.
     #[error("format version {found}, where this program reads version {FORMAT_VERSION}")]
     FormatVersion {

@@ -33,6 +33,11 @@ impl Footer {
         bytes
     }
 
+    /// Whether bytes start as a footer does.
+    pub(crate) fn is_one(bytes: &[u8; 32]) -> bool {
+        bytes.starts_with(MAGIC)
+    }
+
     /// Reads the last 32 bytes of a file. What it says of the manifest is not yet checked against the file.
     ///
     /// # Errors

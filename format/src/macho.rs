@@ -6,13 +6,22 @@
 //! Sources: Apple's `mach-o/loader.h`, `mach-o/fixup-chains.h` and `kern/cs_blobs.h`; what the kernel, the loader and
 //! `codesign` insist on is read out of xnu-11417, dyld-1378, Security-61901 and cctools-1035.
 
+mod ad_hoc;
+mod base;
 mod bytes;
 mod code_signature;
 mod error;
+mod fixups;
 mod image;
+mod offsets;
 mod pages;
 mod room;
 
+pub use base::check_mach_o_base;
+pub(crate) use base::{BaseImage, Insertion, Part};
 pub use code_signature::{CodeSignature, verify_code_signature};
 pub use error::{CodeSignatureError, MachOError};
+pub(crate) use image::{Image, ModelSegment};
+pub(crate) use pages::PageHashes;
+
 pub use room::{HeaderRoom, header_room};

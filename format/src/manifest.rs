@@ -44,10 +44,13 @@ pub struct BaseProvenance {
     pub target: String,
     /// Version of the runtime.
     pub version: String,
-    /// SHA-256 of the base binary alone: the file's bytes before the manifest.
+    /// SHA-256 of the base binary alone, as it was before it was changed.
     pub sha256: Digest,
     /// Key id of the signature that vouched for it; none for a base binary that was given by path.
     pub key_id: Option<String>,
+    /// What turns the base binary, as it stands in the file, back into the one that has the digest. Empty where it was not
+    /// changed.
+    pub edits: Vec<Edit>,
 }
 
 /// What the model is, and where its artifacts lie.

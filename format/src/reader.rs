@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use crate::copy::hash_range;
+use crate::copy::{Piece, hash_range};
+use crate::frame::{Place, pieces};
 use crate::{Artifact, ArtifactKind, Digest, Error, Footer, MANIFEST_LIMIT, Manifest};
 
 /// The most of an artifact that [`Encoderfile::read`] takes into memory: several times the largest tokenizers. A sparse
@@ -17,6 +19,11 @@ pub struct Encoderfile {
     file: File,
     length: u64,
     footer: Footer,
+    footer_offset: u64,
+    /// The segment that the payload is in, if it is in one.
+    segment: Option<Range<u64>>,
+    /// The base binary, as it was before it was changed.
+    base: Vec<Piece>,
     manifest_bytes: Vec<u8>,
     manifest: Manifest,
 }
@@ -33,22 +40,23 @@ impl Encoderfile {
             return Err(Error::NotAFile);
         }
         let length = metadata.len();
-        let end = length.checked_sub(Footer::LENGTH).ok_or(Error::NoPayload)?;
-        let mut bytes = [0; 32];
-        read_at(&file, end, &mut bytes)?;
-        let footer = Footer::decode(&bytes)?;
+        let Place { segment, footer, footer_offset: end, image } = Place::find(&file, length)?;
         if footer.manifest_length > MANIFEST_LIMIT {
             return Err(Error::ManifestSize { length: footer.manifest_length });
         }
         let manifest_end = footer.manifest_offset.checked_add(footer.manifest_length);
-        let Some(manifest_end) = manifest_end.filter(|&manifest_end| manifest_end <= end) else {
+        let is_inside = segment.as_ref().is_none_or(|segment| segment.start <= footer.manifest_offset);
+        let Some(manifest_end) = manifest_end.filter(|&manifest_end| manifest_end <= end && is_inside) else {
             let (offset, length) = (footer.manifest_offset, footer.manifest_length);
             return Err(Error::ManifestRange { offset, length, end });
         };
         let mut manifest_bytes = vec![0; to_usize(footer.manifest_length)];
         read_at(&file, footer.manifest_offset, &mut manifest_bytes)?;
         let manifest = Manifest::decode(&manifest_bytes, footer.manifest_offset, &(manifest_end..end))?;
-        Ok(Self { file, length, footer, manifest_bytes, manifest })
+        let edits = manifest.base.as_ref().map_or(&[][..], |base| &base.edits);
+        let base = pieces(&image, edits).filter(|_| segment.is_some() || edits.is_empty());
+        let base = base.ok_or(Error::BaseEdits { offset: footer.manifest_offset })?;
+        Ok(Self { file, length, footer, footer_offset: end, segment, base, manifest_bytes, manifest })
     }
 
     /// The file itself.
@@ -76,9 +84,24 @@ impl Encoderfile {
         &self.manifest_bytes
     }
 
-    /// Length in bytes of the base binary: all that stands before the manifest.
+    /// Length in bytes of the base binary, as it was before it was changed.
     pub fn base_length(&self) -> u64 {
-        self.footer.manifest_offset
+        self.base.iter().map(Piece::length).sum()
+    }
+
+    /// The segment of a Mach-O image that the payload is in: its bytes in the file. None where the payload stands behind the
+    /// executable.
+    pub fn segment(&self) -> Option<Range<u64>> {
+        self.segment.clone()
+    }
+
+    pub(crate) fn base_pieces(&self) -> &[Piece] {
+        &self.base
+    }
+
+    /// The first byte of the footer.
+    pub(crate) fn footer_offset(&self) -> u64 {
+        self.footer_offset
     }
 
     /// Where an artifact lies.

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use crate::artifact::label;
+use crate::copy::hash_pieces;
+use crate::macho::{self, CodeSignatureError, MachOError};
 use crate::reader::read_at;
 use crate::{ArtifactKind, Digest, Encoderfile, Error, manifest};
 
@@ -10,8 +12,10 @@ use crate::{ArtifactKind, Digest, Encoderfile, Error, manifest};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Subject {
-    /// The bytes before the manifest.
+    /// The base binary, as it was before it was changed.
     Base,
+    /// The code signature of a Mach-O image, which covers all that stands before it.
+    CodeSignature,
     /// The manifest's own bytes.
     Manifest,
     /// The zero bytes between manifest, artifacts and footer.
@@ -29,6 +33,7 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Base => f.pad("base"),
+            Self::CodeSignature => f.pad("code signature"),
             Self::Manifest => f.pad("manifest"),
             Self::Padding => f.pad("padding"),
             Self::Artifact { kind, name } => f.pad(&label(*kind, name.as_deref())),
@@ -56,6 +61,16 @@ pub enum Outcome {
     },
     /// The writer recorded a digest, but it is not there any more.
     DigestLost,
+    /// The code signature holds: every page is what was signed.
+    Signed {
+        /// Whether somebody vouches for it with a certificate. What that is worth is not known here.
+        has_identity: bool,
+    },
+    /// The code signature does not hold.
+    NotSigned {
+        /// Why.
+        reason: String,
+    },
     /// A byte of the padding is not zero.
     NotZero {
         /// Which byte of the file.
@@ -79,12 +94,19 @@ pub struct Finding {
 impl Finding {
     /// Whether the file is not what was written.
     pub fn is_damage(&self) -> bool {
-        matches!(self.outcome, Outcome::Damaged { .. } | Outcome::DigestLost | Outcome::NotZero { .. })
+        matches!(
+            self.outcome,
+            Outcome::Damaged { .. }
+                | Outcome::DigestLost
+                | Outcome::NotZero { .. }
+                | Outcome::NotSigned { .. }
+        )
     }
 }
 
 impl Encoderfile {
-    /// Hashes base, manifest and artifacts and looks at the padding, in constant memory.
+    /// Hashes base, manifest and artifacts, looks at the padding, and compares the pages of a Mach-O image with its code
+    /// signature, in constant memory.
     ///
     /// # Errors
     /// Only where the file cannot be read; damage is a finding.
@@ -98,13 +120,38 @@ impl Encoderfile {
                 outcome: compare(artifact.sha256, self.hash(artifact.offset, artifact.length)?),
             });
         }
+        if self.segment().is_some() {
+            findings.push(self.verify_code_signature()?);
+        }
         Ok(findings)
+    }
+
+    fn verify_code_signature(&self) -> Result<Finding, Error> {
+        let (length, outcome) = match macho::verify_code_signature(self.file()) {
+            Ok(signature) => (signature.offset, Outcome::Signed { has_identity: signature.has_identity }),
+            Err(
+                CodeSignatureError::Read { offset, length, source }
+                | CodeSignatureError::Image(MachOError::Read { offset, length, source }),
+            ) => return Err(Error::Read { offset, length, source }),
+            Err(error) => (self.length(), Outcome::NotSigned { reason: error.to_string() }),
+        };
+        Ok(Finding { subject: Subject::CodeSignature, offset: 0, length, outcome })
     }
 
     fn verify_base(&self) -> Result<Finding, Error> {
         let length = self.base_length();
         let outcome = match &self.manifest().base {
-            Some(base) => compare(base.sha256, self.hash(0, length)?),
+            Some(base) => {
+                let found = hash_pieces(self.file(), self.base_pieces());
+                compare(
+                    base.sha256,
+                    found.map_err(|(range, source)| Error::Read {
+                        offset: range.start,
+                        length: range.end - range.start,
+                        source,
+                    })?,
+                )
+            }
             None => Outcome::NotRecorded,
         };
         Ok(Finding { subject: Subject::Base, offset: 0, length, outcome })
@@ -137,7 +184,7 @@ impl Encoderfile {
 
     fn verify_padding(&self) -> Result<Finding, Error> {
         let start = self.footer().manifest_offset + self.footer().manifest_length;
-        let footer_offset = self.length() - crate::Footer::LENGTH;
+        let footer_offset = self.footer_offset();
         let starts = self.manifest().artifacts.iter().map(|artifact| artifact.offset).chain([footer_offset]);
         let ends = [start].into_iter().chain(self.manifest().artifacts.iter().map(crate::Artifact::end));
         let clean = Outcome::Intact { sha256: None };

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::copy::CopyError;
-use crate::{ArtifactKind, Digest, Error};
+use crate::{ArtifactKind, Digest, Error, MachOError};
 
 /// Why a file cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +82,15 @@ pub enum WriteError {
     /// The file would have more bytes than an offset can count.
     #[error("the file would be larger than 2^64 bytes")]
     TooLarge,
+    /// A model cannot be put into the base binary.
+    #[error("no model can be put into the base binary `{}`", path.display())]
+    MachO {
+        /// The base binary.
+        path: PathBuf,
+        /// What stands in the way.
+        #[source]
+        source: MachOError,
+    },
     /// The base binary is not the one that was signed.
     #[error("base binary `{}` is damaged: expected sha256 {expected}, found {found}", path.display())]
     BaseDigest {
@@ -113,6 +122,15 @@ impl WriteError {
     /// What the system says of the output.
     pub(crate) fn output(output: &Path, source: io::Error) -> Self {
         Self::Output { path: output.to_owned(), source }
+    }
+
+    /// Why no model can be put into `base`, or why it could not be read.
+    pub(crate) fn mach_o(base: &Path, error: MachOError) -> Self {
+        let path = base.to_owned();
+        match error {
+            MachOError::Read { source, .. } => Self::Input { path, source },
+            source => Self::MachO { path, source },
+        }
     }
 
     /// What went wrong while `input` was copied to `output`.

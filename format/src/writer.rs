@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::atomic::{Pending, create_beside, is_same_file};
 use crate::copy::{Appender, Hashed, append};
+use crate::frame::Frame;
 use crate::manifest::{check_fields, is_free_number, is_relative_name, seal};
 use crate::reader::check_digest;
 use crate::{
-    Artifact, ArtifactKind, BaseProvenance, Description, Digest, Encoderfile, Error, Footer, Layout,
+    Artifact, ArtifactKind, BaseProvenance, Description, Digest, Edit, Encoderfile, Error, Footer,
     MANIFEST_LIMIT, Manifest, Tool, WriteError,
 };
 
@@ -152,37 +153,44 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
     check_output(base, payload, output)?;
     check_parts(&payload.parts)?;
     let base_length = input_length(base.path, base.file)?;
+    let frame = Frame::of(base.path, base.file, base_length)?;
+    let edits = frame.edits(base.path, base.file)?;
     let lengths = payload.parts.iter().map(|part| Ok((part.kind, content_length(part)?)));
     let lengths = lengths.collect::<Result<Vec<_>, WriteError>>()?;
 
     // All numbers that are not known yet have a fixed size on the wire, so a manifest with wrong ones has the right size.
-    let mut manifest = unplaced_manifest(base, payload, &lengths);
+    let mut manifest = unplaced_manifest(base, payload, &lengths, edits.clone());
     let encoded = manifest.encode(0);
     let manifest_length = encoded.len() as u64;
     if manifest_length > MANIFEST_LIMIT {
         return Err(WriteError::Manifest(Error::ManifestSize { length: manifest_length }));
     }
     check_fields(&encoded, base_length).map_err(WriteError::Manifest)?;
-    let layout = Layout::new(base_length, manifest_length, &lengths).ok_or(WriteError::TooLarge)?;
+    let layout = frame.layout(manifest_length, &lengths).ok_or(WriteError::TooLarge)?;
+    let insertion = frame
+        .insertion(&layout, manifest_length)
+        .map_err(|source| WriteError::MachO { path: base.path.to_owned(), source })?;
     let footer = Footer { manifest_offset: layout.manifest_offset, manifest_length };
 
     let temporary = create_beside(output).map_err(|source| WriteError::output(output, source))?;
     let failed = |source| WriteError::output(output, source);
+    let page_hashes = insertion.as_ref().map(|insertion| &insertion.page_hashes);
     let fill = |appender: &mut Appender<'_>| {
-        let base_hash = appender.hash_next(base_length);
-        appender
-            .copy(base.file, 0, base_length)
-            .map_err(|error| WriteError::copy(error, base.path, output))?;
+        let source = (base.path, base.file);
+        let changes = insertion.as_ref().map(|insertion| (insertion, &layout, &edits[..]));
+        let base_hash = frame.append_head(appender, source, output, changes)?;
         appender.skip_to(layout.manifest_offset + manifest_length);
         let mut hashes = Vec::with_capacity(lengths.len());
         for &(index, offset) in &layout.artifacts {
             appender.skip_to(offset);
             hashes.push((index, offset, append_content(appender, &payload.parts[index].content, output)?));
         }
+        appender.skip_to(layout.footer_offset);
         appender.bytes(&footer.encode()).map_err(failed)?;
+        frame.append_tail(appender, source, output, insertion.as_ref())?;
         Ok((base_hash, hashes))
     };
-    let ((base_hash, hashes), digests) = append(temporary.as_file(), fill, failed)?;
+    let ((base_hash, hashes), digests) = append(temporary.as_file(), page_hashes, fill, failed)?;
 
     let sha256 = digests.get(base_hash);
     if let Some(expected) = base.expected.filter(|expected| *expected != sha256) {
@@ -205,6 +213,9 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
     assert_eq!(encoded.len() as u64, manifest_length, "the manifest's size does not depend on its numbers");
     seal(&mut encoded);
     temporary.as_file().write_all_at(&encoded, layout.manifest_offset).map_err(failed)?;
+    if let Some(insertion) = &insertion {
+        insertion.sign(temporary.as_file(), &footer).map_err(failed)?;
+    }
     let pending = Pending::new(temporary, output, 0o755).map_err(failed)?;
     Ok(Draft { pending, output: output.to_owned() })
 }
@@ -274,7 +285,12 @@ fn check_parts(parts: &[Part]) -> Result<(), WriteError> {
 }
 
 /// The manifest with everything but offsets and digests of what is copied.
-fn unplaced_manifest(base: &Base<'_>, payload: &Payload, lengths: &[(ArtifactKind, u64)]) -> Manifest {
+fn unplaced_manifest(
+    base: &Base<'_>,
+    payload: &Payload,
+    lengths: &[(ArtifactKind, u64)],
+    edits: Vec<Edit>,
+) -> Manifest {
     let unknown = Digest::from([0; Digest::LENGTH]);
     // Offset 1, since protobuf leaves zeros out.
     let artifact = |(part, &(kind, length)): (&Part, &(ArtifactKind, u64))| Artifact {
@@ -291,6 +307,7 @@ fn unplaced_manifest(base: &Base<'_>, payload: &Payload, lengths: &[(ArtifactKin
             version: base.version.clone(),
             sha256: unknown,
             key_id: base.key_id.clone(),
+            edits,
         }),
         writer: Some(payload.writer.clone()),
         artifacts: payload.parts.iter().zip(lengths).map(artifact).collect(),

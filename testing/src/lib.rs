@@ -1,9 +1,10 @@
-//! For this workspace's tests only: the built executables, the small models, a signed release made of any bytes, and
+//! For this workspace's tests only: the built executables, small models, Mach-O images, a signed release made of any bytes, and
 //! loopback servers that can misbehave: a plain one, and three in the shape of GitHub.
 
 mod answer;
 mod executables;
 mod github;
+pub mod mach_o;
 mod release;
 mod request;
 mod server;

@@ -37,6 +37,74 @@ pub enum MachOError {
         /// Where.
         offset: u64,
     },
+    /// A library, an object file or the like.
+    #[error("a Mach-O file of type {found}, where executables have type 2")]
+    NotExecutable {
+        /// Its type.
+        found: u32,
+    },
+    /// It holds a model, or the place of one.
+    #[error("it has a segment `__ENCFILE` already")]
+    HasModel,
+    /// The parts of the file do not lie as linkers place them.
+    #[error("its segments cannot be moved: {what}")]
+    Segments {
+        /// What is other than usual.
+        what: &'static str,
+    },
+    /// A load command that may hold an offset, which would have to be changed.
+    #[error(
+        "the load command {kind:#x} at byte {offset} is not known, and may point to what has to be moved"
+    )]
+    UnknownCommand {
+        /// What it calls itself.
+        kind: u32,
+        /// Where it stands.
+        offset: u64,
+    },
+    /// A load command points to somewhere else than to `__LINKEDIT`.
+    #[error(
+        "the load command field at byte {offset} points to byte {value}, which does not lie in `__LINKEDIT`"
+    )]
+    Pointer {
+        /// Where the field stands.
+        offset: u64,
+        /// What it points to.
+        value: u64,
+    },
+    /// There is no room for load commands.
+    #[error("there are {found} free bytes behind its load commands, and {needed} are needed")]
+    Room {
+        /// Zero bytes there.
+        found: u64,
+        /// Bytes of the load commands that are added.
+        needed: u64,
+    },
+    /// The signature that is there cannot be read.
+    #[error("its code signature cannot be read")]
+    Signature(#[source] Box<CodeSignatureError>),
+    /// Whoever vouches for it would not vouch for the new file.
+    #[error("it is signed as `{identifier}` {why}, which would be lost: the new file is signed ad hoc")]
+    SignatureLost {
+        /// What the signer calls it.
+        identifier: String,
+        /// What would be lost.
+        why: &'static str,
+    },
+    /// The chained fixups count segments, and are not built as this program knows them.
+    #[error("its chained fixups cannot be extended: at byte {offset}, {what}")]
+    Fixups {
+        /// Where.
+        offset: u64,
+        /// What is other than known.
+        what: &'static str,
+    },
+    /// Offsets in a Mach-O file have 32 bits.
+    #[error("the file would have {length} bytes, and a signed Mach-O file has less than 4 GiB")]
+    TooLarge {
+        /// Bytes that it would have.
+        length: u64,
+    },
 }
 
 impl MachOError {

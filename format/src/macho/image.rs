@@ -1,12 +1,14 @@
 //! The header of a Mach-O image, its load commands and segments.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use object::macho::{self, LoadCommandType};
 
 use super::MachOError;
 use super::bytes::{u32_at, u64_at};
+use crate::Architecture;
 
 /// Length of `mach_header_64`.
 pub(super) const HEADER: usize = 32;
@@ -17,18 +19,33 @@ const SECTION: usize = 80;
 /// The most bytes of load commands that are read. Linkers write a few thousand.
 const COMMANDS_LIMIT: u32 = 256 << 10;
 
+/// The segment that a model stands in.
+pub(crate) const MODEL_SEGMENT: &str = "__ENCFILE";
 /// The segment that holds what the loader and debuggers read, and ends with the code signature.
 pub(super) const LINKEDIT: &str = "__LINKEDIT";
+/// The segment that starts with the header.
+pub(super) const TEXT: &str = "__TEXT";
 
 /// A thin 64-bit image, as far as its header says.
 #[derive(Debug)]
 pub(crate) struct Image {
     /// Length of the file.
     pub(super) length: u64,
+    pub(super) architecture: Architecture,
+    pub(super) file_type: u32,
     /// Header and load commands.
     pub(super) header: Vec<u8>,
     pub(super) commands: Vec<Command>,
     pub(super) segments: Vec<Segment>,
+}
+
+/// The segment that a model stands in, and what stands behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ModelSegment {
+    /// Its bytes in the file.
+    pub(crate) range: Range<u64>,
+    /// One past the last byte of the image but for its signature.
+    pub(crate) image_end: u64,
 }
 
 /// A load command, by its place in the header.
@@ -45,6 +62,8 @@ pub(super) struct Segment {
     /// Where its load command stands in the header.
     pub(super) at: usize,
     pub(super) name: String,
+    pub(super) address: u64,
+    pub(super) memory_size: u64,
     pub(super) offset: u64,
     pub(super) size: u64,
     pub(super) section_count: usize,
@@ -55,6 +74,7 @@ pub(super) struct Segment {
 pub(super) struct Section {
     /// First byte in the file.
     pub(super) offset: u32,
+    pub(super) relocation_count: u32,
     /// Whether it has bytes in the file.
     pub(super) is_stored: bool,
 }
@@ -76,10 +96,11 @@ impl Image {
             let is_fat = matches!(word(0).swap_bytes(), macho::FAT_MAGIC | macho::FAT_MAGIC_64);
             return Err(MachOError::NotThin64 { is_fat });
         }
-        match macho::CpuType(word(4)) {
-            macho::CPU_TYPE_X86_64 | macho::CPU_TYPE_ARM64 => {}
+        let architecture = match macho::CpuType(word(4)) {
+            macho::CPU_TYPE_X86_64 => Architecture::X86_64,
+            macho::CPU_TYPE_ARM64 => Architecture::Aarch64,
             other => return Err(MachOError::Architecture { found: other.0 }),
-        }
+        };
         let size = word(20);
         if size > COMMANDS_LIMIT || HEADER as u64 + u64::from(size) > length {
             return Err(MachOError::Commands { offset: 20 });
@@ -93,12 +114,20 @@ impl Image {
             .map(|command| Segment::read(&header, *command))
             .collect::<Option<Vec<_>>>()
             .ok_or(MachOError::Commands { offset: HEADER as u64 })?;
-        Ok(Self { length, header, commands, segments })
+        Ok(Self { length, architecture, file_type: word(12), header, commands, segments })
     }
 
     /// The first segment of a name.
     pub(super) fn segment(&self, name: &str) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.name == name)
+    }
+
+    /// The segment that a model stands in, as the load commands say: it may reach beyond the file.
+    pub(crate) fn model_segment(&self) -> Option<ModelSegment> {
+        let segment = self.segment(MODEL_SEGMENT)?;
+        let signature = self.commands_of(macho::LC_CODE_SIGNATURE).next();
+        let image_end = signature.map_or(self.length, |command| self.word(command.at + 8).into());
+        Some(ModelSegment { range: segment.offset..segment.end(), image_end })
     }
 
     pub(super) fn commands_of(&self, kind: LoadCommandType) -> impl Iterator<Item = &Command> {
@@ -115,13 +144,26 @@ impl Image {
                 macho::SectionFlags(word(64)).typ(),
                 macho::S_ZEROFILL | macho::S_GB_ZEROFILL | macho::S_THREAD_LOCAL_ZEROFILL
             );
-            Section { offset: word(48), is_stored: !is_zero_fill }
+            Section { offset: word(48), relocation_count: word(60), is_stored: !is_zero_fill }
         })
     }
 
     /// Number at a place in the header that a command's size has been checked for.
     pub(super) fn word(&self, at: usize) -> u32 {
         u32_at(&self.header, at).expect("the size of the command was checked")
+    }
+
+    /// The pages that segments of an image for this processor start at.
+    pub(super) fn page_size(&self) -> u64 {
+        page_size(self.architecture)
+    }
+}
+
+/// The size of a page where the processor's images run.
+pub(super) const fn page_size(architecture: Architecture) -> u64 {
+    match architecture {
+        Architecture::X86_64 => 0x1000,
+        Architecture::Aarch64 => 0x4000,
     }
 }
 
@@ -176,6 +218,8 @@ impl Segment {
         is_whole.then_some(Self {
             at,
             name: String::from_utf8_lossy(name).into_owned(),
+            address: long(24)?,
+            memory_size: long(32)?,
             offset: long(40)?,
             size: long(48)?,
             section_count,

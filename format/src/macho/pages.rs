@@ -64,3 +64,44 @@ impl Pages {
         Ok(())
     }
 }
+
+/// The hashes of the pages of a file that is being written, which are to stand in that file.
+#[derive(Debug, Clone)]
+pub(crate) struct PageHashes {
+    pub(super) pages: Pages,
+    /// Where the hash of page 0 is to stand.
+    pub(super) place: u64,
+    /// The pages that are complete only when everything else is.
+    pub(super) late: Range<u64>,
+}
+
+impl PageHashes {
+    /// The pages that are complete as soon as their bytes are there.
+    pub(crate) fn early(&self) -> [Range<u64>; 2] {
+        [0..self.late.start, self.late.end..self.pages.count()]
+    }
+
+    /// The others.
+    pub(crate) fn late(&self) -> Range<u64> {
+        self.late.clone()
+    }
+
+    /// How many pages lie before a byte as a whole.
+    pub(crate) const fn whole_before(&self, position: u64) -> u64 {
+        if position >= self.pages.limit { self.pages.count() } else { position >> self.pages.shift }
+    }
+
+    /// Hashes pages, and writes the hashes to their place.
+    pub(crate) fn store(&self, file: &File, pages: Range<u64>, buffer: &mut Vec<u8>) -> io::Result<()> {
+        self.pages.hash(
+            file,
+            pages,
+            buffer,
+            |_, error| error,
+            |first, hashes| {
+                let bytes: Vec<_> = hashes.iter().flat_map(|hash| *hash.as_bytes()).collect();
+                file.write_all_at(&bytes, self.place + first * Digest::LENGTH as u64)
+            },
+        )
+    }
+}

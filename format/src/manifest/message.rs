@@ -11,6 +11,7 @@ impl BaseProvenance {
             version: self.version.clone(),
             sha256: self.sha256.as_bytes().to_vec(),
             key_id: self.key_id.clone().unwrap_or_default(),
+            edits: self.edits.iter().map(Edit::to_proto).collect(),
         }
     }
 
@@ -20,6 +21,7 @@ impl BaseProvenance {
             target: base.target,
             version: base.version,
             key_id: Some(base.key_id).filter(|id| !id.is_empty()),
+            edits: base.edits.into_iter().map(Edit::from_proto).collect(),
         })
     }
 }

@@ -4,6 +4,7 @@
 mod base;
 mod damage;
 mod hostile;
+mod mach_o;
 mod malformed;
 mod memory;
 mod onnx;

@@ -1,0 +1,392 @@
+//! Models inside of Mach-O executables, which are signed anew.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use encoderfile_format::{
+    ArtifactKind, Base, BaseError, Digest, Draft, Encoderfile, Error, Finding, MachOError, Outcome, Payload,
+    Stamp, Subject, WriteError, check_mach_o_base, header_room, inspect_base, is_image_followed,
+    verify_code_signature, write,
+};
+use encoderfile_testing::mach_o::{Fixups, MachO, Processor, SignatureOptions, violations};
+use proptest::prelude::*;
+
+use crate::sample::{base, create, payload};
+
+const PROCESSORS: [Processor; 2] = [Processor::Arm64, Processor::X86_64];
+const FIXUPS: [Fixups; 3] = [Fixups::Info, Fixups::ChainedWithRoom, Fixups::ChainedWithoutRoom];
+
+fn every_kind() -> impl Iterator<Item = MachO> {
+    let signatures = [None, Some(SignatureOptions::default())];
+    let kinds =
+        PROCESSORS.into_iter().flat_map(|processor| FIXUPS.map(|fixups| MachO::new(processor, fixups)));
+    kinds.flat_map(move |image| signatures.clone().map(|signature| MachO { signature, ..image.clone() }))
+}
+
+/// A file with the weights given, and the base binary that it was made of.
+struct Scene {
+    folder: tempfile::TempDir,
+    original: Vec<u8>,
+}
+
+impl Scene {
+    fn new(image: &MachO) -> Self {
+        Self::of(image.build())
+    }
+
+    fn of(original: Vec<u8>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        create(&folder.path().join("base"), &original);
+        Self { folder, original }
+    }
+
+    fn write(&self, payload: &Payload) -> Result<Draft, WriteError> {
+        let path = self.folder.path().join("base");
+        let file = File::open(&path).unwrap();
+        let base = Base { target: "aarch64-apple-darwin".to_owned(), ..base(&path, &file) };
+        write(&base, payload, &self.folder.path().join("out"))
+    }
+
+    fn written(&self, weights: &[u8]) -> Vec<u8> {
+        let parts: &[(ArtifactKind, &[u8])] = &[(ArtifactKind::Weights, weights)];
+        let draft = self.write(&payload(if weights.is_empty() { &[] } else { parts })).unwrap();
+        fs::read(draft.path()).unwrap()
+    }
+
+    fn file(&self, bytes: &[u8]) -> File {
+        create(&self.folder.path().join("file"), bytes)
+    }
+
+    fn open(&self, bytes: &[u8]) -> Result<Encoderfile, Error> {
+        Encoderfile::open(self.file(bytes))
+    }
+
+    /// Checks that the file is what it should be in every respect.
+    #[track_caller]
+    fn assert_good(&self, bytes: &[u8], weights: &[u8]) {
+        assert_eq!(violations(bytes), [""; 0]);
+        let file = self.open(bytes).unwrap();
+        let signature = verify_code_signature(file.file()).unwrap();
+        assert!(signature.is_ad_hoc());
+        assert!(!is_image_followed(file.file()));
+        if !weights.is_empty() {
+            assert_eq!(file.read(ArtifactKind::Weights).unwrap(), weights);
+            assert_eq!(file.artifact(ArtifactKind::Weights).unwrap().offset % 65536, 0);
+        }
+        let findings = file.verify().unwrap();
+        assert!(findings.iter().all(|finding| !finding.is_damage()), "{findings:?}");
+        let signed = findings.iter().find(|finding| finding.subject == Subject::CodeSignature).unwrap();
+        assert_eq!(signed.outcome, Outcome::Signed { has_identity: false });
+        assert_eq!(signed.length, signature.offset);
+        let segment = file.segment().unwrap();
+        assert_eq!(file.footer().manifest_offset, segment.start);
+        assert_eq!((segment.end - segment.start) % 0x4000, 0);
+        assert_eq!(bytes[bytes.len() - 32..], file.footer().encode());
+        let inner = usize::try_from(segment.end).unwrap();
+        assert_eq!(bytes[inner - 32..inner], file.footer().encode());
+        assert!(bytes.len().is_multiple_of(16));
+
+        assert_eq!(file.base_length(), self.original.len() as u64);
+        assert_eq!(file.manifest().base.as_ref().unwrap().sha256, Digest::of(&self.original));
+        let restored = self.folder.path().join("restored");
+        file.extract_base(&restored).unwrap();
+        assert!(fs::read(restored).unwrap() == self.original, "the base binary is given back");
+    }
+}
+
+#[test]
+fn the_images_of_these_tests_keep_the_rules() {
+    for image in every_kind().filter(|image| image.signature.is_some()) {
+        assert_eq!(violations(&image.build()), [""; 0], "{image:?}");
+    }
+}
+
+#[test]
+fn a_model_of_any_length_is_put_into_any_kind() {
+    for image in every_kind() {
+        let scene = Scene::new(&image);
+        for length in [0, 1, 0x4000 - 1, 0x4000, 0x4000 + 1, 65536, 300_000] {
+            let weights: Vec<u8> = (0_u32..length).map(|index| (index % 251) as u8).collect();
+            let bytes = scene.written(&weights);
+            scene.assert_good(&bytes, &weights);
+        }
+    }
+}
+
+#[test]
+fn a_model_of_megabytes_is_signed_while_it_is_copied() {
+    let weights = vec![0x5a; 5_000_000];
+    for processor in PROCESSORS {
+        let scene = Scene::new(&MachO::new(processor, Fixups::ChainedWithoutRoom));
+        scene.assert_good(&scene.written(&weights), &weights);
+    }
+}
+
+#[test]
+fn equal_inputs_give_equal_bytes() {
+    let scene = Scene::new(&MachO::new(Processor::X86_64, Fixups::Info));
+    assert!(scene.written(b"weights") == scene.written(b"weights"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn a_payload_may_have_any_length(
+        weights in prop::collection::vec(any::<u8>(), 1..100_000),
+        pad in 88_usize..0x800,
+        content in 0_usize..70_000,
+        is_arm: bool,
+        fixups in 0_usize..3,
+        is_signed: bool,
+        page_shift in 12_u8..15,
+    ) {
+        let image = MachO {
+            header_pad: pad.next_multiple_of(8),
+            content: vec![b'c'; content],
+            signature: is_signed.then(|| SignatureOptions { page_shift, ..SignatureOptions::default() }),
+            ..MachO::new(PROCESSORS[usize::from(is_arm)], FIXUPS[fixups])
+        };
+        let scene = Scene::new(&image);
+        scene.assert_good(&scene.written(&weights), &weights);
+    }
+}
+
+/// Every byte before the signature, in steps that meet header, code, manifest, weights, both footers and tables.
+#[test]
+fn one_changed_byte_is_found_wherever_it_is() {
+    let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::ChainedWithoutRoom));
+    let bytes = scene.written(&[7; 1000]);
+    let signature = verify_code_signature(&scene.file(&bytes)).unwrap();
+    let end = usize::try_from(signature.offset).unwrap();
+    let is_found = |position: usize| {
+        let mut changed = bytes.clone();
+        changed[position] ^= 0x10;
+        let is_signed = position < end;
+        assert_eq!(verify_code_signature(&scene.file(&changed)).is_err(), is_signed, "byte {position}");
+        match scene.open(&changed) {
+            Err(error) => !matches!(error, Error::Read { .. }),
+            Ok(file) => file.verify().unwrap().iter().any(Finding::is_damage),
+        }
+    };
+    for position in (0..2048).step_by(8).chain((0..end).step_by(997)).chain(end - 600..end) {
+        assert!(is_found(position), "byte {position}");
+    }
+    // The footer behind the signature is not signed, and has to be the same.
+    assert!(is_found(bytes.len() - 10));
+}
+
+#[test]
+fn the_signed_footer_counts() {
+    let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::Info));
+    let bytes = scene.written(b"weights");
+    // A program that signed it again needed the room.
+    let mut other = bytes.clone();
+    let end = other.len();
+    other[end - 32..].fill(0);
+    assert_eq!(scene.open(&other).unwrap().read(ArtifactKind::Weights).unwrap(), b"weights");
+    assert!(verify_code_signature(&scene.file(&other)).is_ok());
+
+    other[end - 32..].copy_from_slice(&bytes[end - 32..]);
+    other[end - 20] ^= 1;
+    assert!(matches!(scene.open(&other), Err(Error::Footers { .. })));
+
+    let segment = scene.open(&bytes).unwrap().segment().unwrap();
+    let mut other = bytes.clone();
+    other[usize::try_from(segment.end).unwrap() - 32] = b'X';
+    assert!(matches!(scene.open(&other), Err(Error::SegmentFooter { .. })));
+    let cut = &bytes[..usize::try_from(segment.end).unwrap() - 1];
+    assert!(matches!(scene.open(cut), Err(Error::Segment { .. })));
+    let cut = &bytes[..bytes.len() - 1];
+    let file = scene.open(cut).unwrap();
+    assert!(file.verify().unwrap().iter().any(Finding::is_damage));
+}
+
+#[test]
+fn data_behind_the_signature_is_found() {
+    let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::Info));
+    let mut bytes = scene.written(b"weights");
+    bytes.extend(b"appended");
+    assert!(is_image_followed(&scene.file(&bytes)));
+    let findings = scene.open(&bytes).unwrap().verify().unwrap();
+    assert!(findings.iter().any(|finding| matches!(&finding.outcome, Outcome::NotSigned { reason } if reason.contains("ends at byte"))), "{findings:?}");
+}
+
+#[test]
+fn changes_that_are_not_those_of_the_base_binary_are_refused() {
+    let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::Info));
+    let bytes = scene.written(b"weights");
+    let mut other = bytes.clone();
+    let name = other.windows(9).position(|window| window == b"__ENCFILE").unwrap();
+    other[name] = b'x';
+    assert!(matches!(scene.open(&other), Err(Error::BaseEdits { .. })));
+}
+
+#[test]
+fn a_base_binary_with_a_model_takes_no_second_one() {
+    let stamp = Stamp {
+        version: "0.1.0".to_owned(),
+        target: "aarch64-apple-darwin".to_owned(),
+        format_versions: vec![1],
+        onnxruntime_version: "1.23.2".to_owned(),
+    };
+    let image = MachO { content: stamp.encode(), ..MachO::new(Processor::Arm64, Fixups::ChainedWithRoom) };
+    let scene = Scene::new(&image);
+    assert_eq!(inspect_base(&scene.file(&scene.original)).unwrap().stamp, stamp);
+    let bytes = scene.written(b"weights");
+    assert!(matches!(inspect_base(&scene.file(&bytes)), Err(BaseError::HasPayload)));
+    let error = Scene::of(bytes).write(&payload(&[])).unwrap_err();
+    assert!(matches!(error, WriteError::MachO { source: MachOError::HasModel, .. }), "{error:?}");
+}
+
+#[track_caller]
+fn refusal(image: Vec<u8>) -> MachOError {
+    let scene = Scene::of(image);
+    let error = scene.write(&payload(&[(ArtifactKind::Tokenizer, b"{}")])).unwrap_err();
+    let names = fs::read_dir(scene.folder.path()).unwrap().count();
+    assert_eq!(names, 1, "nothing is left behind");
+    assert!(check_mach_o_base(&File::open(scene.folder.path().join("base")).unwrap()).is_err());
+    match error {
+        WriteError::MachO { path, source } => {
+            assert_eq!(path, scene.folder.path().join("base"));
+            source
+        }
+        error => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn an_image_without_room_is_refused() {
+    for (signature, needed) in [(Some(SignatureOptions::default()), 72), (None, 88)] {
+        let image = |header_pad| MachO {
+            header_pad,
+            signature: signature.clone(),
+            ..MachO::new(Processor::Arm64, Fixups::ChainedWithRoom)
+        };
+        let error = refusal(image(needed - 8).build());
+        let found = needed as u64 - 8;
+        assert!(
+            matches!(error, MachOError::Room { found: f, needed: n } if f == found && n == needed as u64),
+            "{error:?}"
+        );
+        let scene = Scene::new(&image(needed));
+        let room = header_room(&scene.file(&scene.original)).unwrap();
+        assert_eq!((room.found, room.needed), (needed as u64, needed as u64));
+        scene.assert_good(&scene.written(b"x"), b"x");
+        // What is not zero is somebody's.
+        let mut bytes = image(needed + 8).build();
+        let end = 32 + u32::from_le_bytes(bytes[20..24].try_into().unwrap()) as usize;
+        bytes[end + 3] = 1;
+        assert!(matches!(refusal(bytes), MachOError::Room { found: 3, .. }));
+    }
+}
+
+#[test]
+fn a_signature_that_is_worth_more_is_not_replaced() {
+    let signed = |options| {
+        refusal(MachO { signature: Some(options), ..MachO::new(Processor::Arm64, Fixups::Info) }.build())
+    };
+    let usual = SignatureOptions::default;
+    let blob = Some(b"something".to_vec());
+    for options in [
+        SignatureOptions { identity: blob.clone(), ..usual() },
+        SignatureOptions { entitlements: blob, ..usual() },
+        SignatureOptions { flags: 0x10002, ..usual() },
+    ] {
+        let error = signed(options);
+        assert!(matches!(error, MachOError::SignatureLost { .. }), "{error:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_moved_is_refused() {
+    let image = MachO::new(Processor::Arm64, Fixups::ChainedWithoutRoom).build();
+    let with = |at: usize, word: u32| {
+        let mut image = image.clone();
+        image[at..at + 4].copy_from_slice(&word.to_le_bytes());
+        refusal(image)
+    };
+    let command = |kind: u32| {
+        let mut at = 32;
+        while image[at..at + 4] != kind.to_le_bytes() {
+            at += u32::from_le_bytes(image[at + 4..at + 8].try_into().unwrap()) as usize;
+        }
+        at
+    };
+    let word = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().unwrap());
+    let is = |error: MachOError, expected: &str| {
+        let found = format!("{error:?}");
+        assert!(found.starts_with(expected), "{found}");
+    };
+    is(with(0, 0xbeba_feca), "NotThin64 { is_fat: true }");
+    is(with(0, 0xfeed_face), "NotThin64 { is_fat: false }");
+    is(with(4, 7), "Architecture");
+    is(with(12, 6), "NotExecutable");
+    is(with(16, 3), "Commands");
+    is(with(20, 8), "Commands");
+    is(with(20, u32::MAX), "Commands");
+    is(with(36, 12), "Commands");
+    is(with(command(0x1b), 0x31), "UnknownCommand { kind: 49");
+    is(with(command(0x26) + 8, 5), "Pointer");
+    is(with(command(0x26) + 8, u32::MAX), "Pointer");
+    is(with(command(0x1d) + 12, 0), "Signature");
+    is(with(command(0x1d) + 8, 0x4000), "Signature");
+    let fixups = command(0x8000_0034);
+    let start = word(fixups + 8) as usize;
+    is(with(start, 1), "Fixups");
+    is(with(start + 4, u32::MAX), "Fixups");
+    is(with(start + 4, 3), "Fixups");
+    is(with(start + 32, u32::MAX), "Fixups");
+    is(with(start + 32, 6), "Fixups");
+    is(with(start + 32 + 4 * 5, 24), "Fixups");
+    is(with(start + 32 + 4 * 3, 2), "Fixups");
+    is(with(fixups + 12, 40), "Fixups");
+    is(with(fixups + 12, u32::MAX), "Fixups");
+    let mut longer = image.clone();
+    longer.extend([0; 16]);
+    is(refusal(longer), "Segments");
+    let mut names = image.clone();
+    let linkedit = names.windows(10).position(|window| window == b"__LINKEDIT").unwrap();
+    names[linkedit] = b'x';
+    is(refusal(names), "Segments");
+    assert_eq!(violations(&image), [""; 0], "the image itself is good");
+}
+
+#[test]
+fn a_file_of_four_gigabytes_is_refused_before_it_is_written() {
+    let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::Info));
+    let path = scene.folder.path().join("weights");
+    let file = create(&path, b"");
+    File::options().write(true).open(&path).unwrap().set_len(4 << 30).unwrap();
+    let content = encoderfile_format::Content::File { path, file };
+    let part = encoderfile_format::Part { kind: ArtifactKind::Weights, name: None, content };
+    let error = scene.write(&Payload { parts: vec![part], ..payload(&[]) }).unwrap_err();
+    assert!(matches!(error, WriteError::MachO { source: MachOError::TooLarge { .. }, .. }), "{error:?}");
+}
+
+#[test]
+fn a_damaged_base_binary_is_not_given_back() {
+    let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::Info));
+    let mut bytes = scene.written(b"weights");
+    bytes[0x2000] ^= 1;
+    let output = scene.folder.path().join("restored");
+    let error = scene.open(&bytes).unwrap().extract_base(&output).unwrap_err();
+    assert!(matches!(error, WriteError::BaseDigest { .. }), "{error:?}");
+    assert!(!Path::exists(&output));
+}
+
+/// A model moves from one container to the other, and back.
+#[test]
+fn a_model_is_put_on_another_base_binary() {
+    let scene = Scene::new(&MachO::new(Processor::X86_64, Fixups::ChainedWithRoom));
+    let bytes = scene.written(b"weights");
+    let file = scene.open(&bytes).unwrap();
+    let moved = Payload::of(&file, Path::new("file"), payload(&[]).writer, false).unwrap();
+    let elf = Scene::of(b"another base binary".to_vec());
+    let draft = elf.write(&moved).unwrap();
+    let on_elf = draft.open().unwrap();
+    assert!(on_elf.segment().is_none());
+    assert!(on_elf.manifest().base.as_ref().unwrap().edits.is_empty());
+    let moved = Payload::of(&on_elf, draft.path(), payload(&[]).writer, false).unwrap();
+    let again = fs::read(scene.write(&moved).unwrap().path()).unwrap();
+    assert!(again == bytes);
+}
