@@ -229,11 +229,6 @@ impl Assembly<'_> {
     fn name(&self, file: Written, check_milliseconds: Option<u128>) -> Result<Report, Error> {
         let Written { draft, encoderfile, output, elapsed, .. } = file;
         let base = encoderfile.manifest().base.as_ref().expect("the writer records the base binary");
-        if base.target.ends_with("-apple-darwin") {
-            self.terminal.warning(
-                "the file is not signed, and macOS runs only signed files: sign it there, `codesign -s - FILE`",
-            );
-        }
         let weights = encoderfile.manifest().artifact(ArtifactKind::Weights);
         let report = Report {
             path: output.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use encoderfile_format::{BaseError, FORMAT_VERSION, WriteError};
+use encoderfile_format::{BaseError, FORMAT_VERSION, MachOError, WriteError};
 use encoderfile_registry::{InvalidKeyId, Requirement, Target};
 use semver::Version;
 
@@ -109,6 +109,28 @@ pub(crate) enum Error {
     Runtime(#[source] io::Error),
     #[error("cannot write to standard output")]
     Stdout(#[source] io::Error),
+}
+
+/// What to do where a base binary for macOS takes no model.
+fn mach_o_hint(error: &MachOError) -> Option<String> {
+    let hint = match error {
+        MachOError::NotThin64 { is_fat: true } => {
+            "take the file of one processor out of it, on a Mac with `lipo -thin arm64 FILE -output FILE`"
+        }
+        MachOError::HasModel => {
+            "give the bare `encoderfile-runtime`; `encoderfile extract` takes it out of a file"
+        }
+        MachOError::Room { .. } => "link it with more room: `-C link-arg=-Wl,-headerpad,0x400` for Rust",
+        MachOError::SignatureLost { .. } | MachOError::Signature(_) => {
+            "take one that is signed ad hoc, and sign the new file on a Mac: `codesign -f -s IDENTITY FILE`"
+        }
+        MachOError::UnknownCommand { .. } | MachOError::Segments { .. } | MachOError::Fixups { .. } => {
+            "take the base binary of a release, or link it with Apple's linker or LLVM's"
+        }
+        MachOError::TooLarge { .. } => "take smaller weights, such as those of half precision",
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn show_incomplete(incomplete: &BTreeMap<Target, (u64, u64)>) -> String {
@@ -224,6 +246,7 @@ impl Error {
                 WriteError::OutputIsInput { .. } => "choose another `--output`",
                 WriteError::Damaged { .. } => "get the file again from where it came",
                 WriteError::OutputIsFolder { .. } => "give the file's whole path with `--output`",
+                WriteError::MachO { ref source, .. } => return mach_o_hint(source),
                 WriteError::InputChanged { .. } => "build again when nothing writes to it",
                 WriteError::Output { ref source, .. } => match source.kind() {
                     io::ErrorKind::NotFound => "its folder does not exist: make it with `mkdir -p`",

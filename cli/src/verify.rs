@@ -27,6 +27,9 @@ struct Line {
     sha256: Option<Digest>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<Digest>,
+    /// Why a code signature does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,10 +108,16 @@ fn line(finding: &Finding) -> Line {
         Outcome::Damaged { expected, found } => ("damaged", Some(found), Some(expected)),
         Outcome::DigestLost => ("digest lost", None, None),
         Outcome::NotZero { .. } => ("not zero", None, None),
+        Outcome::Signed { .. } => ("intact", None, None),
+        Outcome::NotSigned { .. } => ("damaged", None, None),
         _ => ("unknown", None, None),
     };
+    let reason = match &finding.outcome {
+        Outcome::NotSigned { reason } => Some(reason.clone()),
+        _ => None,
+    };
     let Finding { offset, length, .. } = *finding;
-    Line { part: finding.subject.to_string(), offset, length, result, sha256, expected }
+    Line { part: finding.subject.to_string(), offset, length, result, sha256, expected, reason }
 }
 
 /// What holds whoever gave the file.
@@ -117,10 +126,15 @@ fn proven(findings: &[Finding], origin: &Origin) -> Vec<String> {
     if !findings.iter().any(Finding::is_damage) {
         let unknown = findings.iter().filter(|finding| finding.outcome == Outcome::NotRecorded);
         let unknown: Vec<_> = unknown.map(|finding| finding.subject.to_string()).collect();
+        let signature = findings.iter().find(|finding| finding.subject == Subject::CodeSignature);
+        let bytes = if signature.is_some() { "every byte before the code signature" } else { "every byte" };
         proven.push(match unknown[..] {
-            [] => "every byte is what its writer recorded".to_owned(),
-            _ => format!("every byte is what its writer recorded, but those of {}", unknown.join(" and ")),
+            [] => format!("{bytes} is what its writer recorded"),
+            _ => format!("{bytes} is what its writer recorded, but those of {}", unknown.join(" and ")),
         });
+        if signature.is_some() {
+            proven.push("the code signature covers all of these bytes, and holds".to_owned());
+        }
     }
     proven.extend(origin.proven());
     proven
@@ -171,6 +185,11 @@ fn finding_text(finding: &Finding) -> String {
         }
         Outcome::DigestLost => "DAMAGED  its own digest is gone".to_owned(),
         Outcome::NotZero { offset } => format!("DAMAGED  byte {offset} is not zero"),
+        Outcome::Signed { has_identity } => {
+            let whose = if has_identity { "with an identity" } else { "ad hoc" };
+            format!("ok       {} bytes, every page as signed ({whose})", finding.length)
+        }
+        Outcome::NotSigned { ref reason } => format!("DAMAGED  {reason}"),
         _ => "unknown".to_owned(),
     }
 }

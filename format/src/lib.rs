@@ -41,8 +41,8 @@ pub use footer::{FORMAT_VERSION, Footer};
 pub use image::is_image_followed;
 pub use layout::{ALIGNMENT, Layout, WEIGHTS_ALIGNMENT};
 pub use macho::{
-    CodeSignature, CodeSignatureError, HeaderRoom, MachOError, check_mach_o_base, header_room,
-    verify_code_signature,
+    CodeSignature, CodeSignatureError, HeaderRoom, MachOError, check_mach_o_base, code_signature,
+    header_room, verify_code_signature,
 };
 pub use manifest::{BaseProvenance, MANIFEST_LIMIT, Manifest};
 pub use model_config::ModelConfig;

@@ -19,7 +19,7 @@ mod room;
 
 pub use base::check_mach_o_base;
 pub(crate) use base::{BaseImage, Insertion, Part};
-pub use code_signature::{CodeSignature, verify_code_signature};
+pub use code_signature::{CodeSignature, code_signature, verify_code_signature};
 pub use error::{CodeSignatureError, MachOError};
 pub(crate) use image::{Image, ModelSegment};
 pub(crate) use pages::PageHashes;

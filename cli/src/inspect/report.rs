@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use encoderfile_format::{
     Architecture, Artifact, ArtifactKind, Container, Digest, Encoderfile, FORMAT_VERSION, ModelType, Needs,
-    Prompt, SentencePooling, Setting, SourceFile, Tool, UnknownField, needs,
+    Prompt, SentencePooling, Setting, SourceFile, Tool, UnknownField, code_signature, needs,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -49,6 +49,50 @@ pub(crate) struct BaseReport<'a> {
     pub(crate) sha256: Option<Digest>,
     pub(crate) length: u64,
     pub(crate) key_id: Option<&'a str>,
+    /// What became of it when the model was put into it; none where the model stands behind it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changed: Option<ChangeReport>,
+}
+
+/// How a Mach-O base binary was changed. Its digest and length are those of the original.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChangeReport {
+    /// The segment that holds the model.
+    pub(crate) segment: RangeReport,
+    /// The code signature of the file as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) code_signature: Option<CodeSignatureReport>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct RangeReport {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct CodeSignatureReport {
+    pub(crate) identifier: String,
+    /// Whether nobody vouches for it.
+    pub(crate) ad_hoc: bool,
+    pub(crate) flags: u32,
+    pub(crate) page_size: u64,
+}
+
+impl ChangeReport {
+    /// A signature that cannot be read is for `verify` to report.
+    fn of(encoderfile: &Encoderfile) -> Option<Self> {
+        let segment = encoderfile.segment()?;
+        let signature = code_signature(encoderfile.file()).ok().flatten();
+        let signature = signature.map(|signature| CodeSignatureReport {
+            ad_hoc: signature.is_ad_hoc(),
+            identifier: signature.identifier,
+            flags: signature.flags,
+            page_size: signature.page_size,
+        });
+        let segment = RangeReport { offset: segment.start, length: segment.end - segment.start };
+        Some(Self { segment, code_signature: signature })
+    }
 }
 
 /// What the base binary needs of the system.
@@ -182,8 +226,9 @@ pub(super) fn of(encoderfile: &Encoderfile) -> Report<'_> {
             sha256: base.map(|base| base.sha256),
             length: encoderfile.base_length(),
             key_id: base.and_then(|base| base.key_id.as_deref()),
+            changed: ChangeReport::of(encoderfile),
         },
-        needs: needs(encoderfile.file(), encoderfile.base_length()).map(NeedsReport::from),
+        needs: needs(encoderfile.file(), footer.manifest_offset).map(NeedsReport::from),
         manifest: ManifestReport { offset: footer.manifest_offset, length: footer.manifest_length },
         artifacts: manifest.artifacts.iter().map(artifact).collect(),
         sentence_pooling: description.sentence_pooling.as_ref(),

@@ -5,7 +5,8 @@ use std::path::Path;
 use encoderfile_format::{ModelType, PoolingMode, SentencePooling, Setting};
 
 use super::report::{
-    ArtifactReport, BaseBinaryReport, BaseReport, LIMIT, NeedsReport, Report, SettingReport, TOKENIZER,
+    ArtifactReport, BaseBinaryReport, BaseReport, ChangeReport, LIMIT, NeedsReport, Report, SettingReport,
+    TOKENIZER,
 };
 use crate::terminal::{printable, size};
 
@@ -57,6 +58,10 @@ pub(super) fn encoderfile(path: &Path, report: &Report<'_>) -> String {
     screen.line("base", &base(&report.base));
     if let Some(sha256) = report.base.sha256 {
         screen.lines.push(format!("    sha256 {sha256}"));
+    }
+    if let Some(change) = &report.base.changed {
+        screen.line("changed", "it holds the model in a segment; the sha256 is the original's");
+        screen.line("signature", &code_signature(change));
     }
     let writer = report.writer.map_or_else(
         || "not recorded, as by encoderfile 0.7".to_owned(),
@@ -224,6 +229,16 @@ fn base(base: &BaseReport<'_>) -> String {
         None => "given by path, unsigned".to_owned(),
     };
     format!("{} for {}, {signed}", clipped(base.version.unwrap_or_default()), clipped(target))
+}
+
+fn code_signature(change: &ChangeReport) -> String {
+    match &change.code_signature {
+        None => "none that can be read: macOS does not run the file".to_owned(),
+        Some(signature) => {
+            let whose = if signature.ad_hoc { "ad hoc, by nobody" } else { "with an identity" };
+            format!("{whose}, as {}", clipped(&signature.identifier))
+        }
+    }
 }
 
 fn needs(needs: Option<&NeedsReport>) -> String {

@@ -19,6 +19,7 @@ mod help;
 #[cfg(target_os = "linux")]
 mod hostile;
 mod look_inside;
+mod mach_o;
 mod model_folder;
 mod parts;
 mod rebase;

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 
-use encoderfile_format::{FORMAT_VERSION, Stamp};
 use serde_json::Value;
 
 use crate::sandbox::{HOST, Release, Said, Sandbox, VERSION, runtime};
@@ -201,50 +200,6 @@ fn no_base_binary_is_picked_up_from_the_working_directory() {
         fs::write(decoy, "a decoy").unwrap();
     }
     sandbox.run(["build", "model", "-o", "out", "--source", dist.to_str().unwrap()]).ok();
-}
-
-/// A Mach-O file for macOS with a base binary's stamp, of which no byte is ever run.
-fn mach_o_base() -> Vec<u8> {
-    let stamp = Stamp {
-        version: VERSION.to_owned(),
-        target: "aarch64-apple-darwin".to_owned(),
-        format_versions: vec![FORMAT_VERSION],
-        onnxruntime_version: "1.23.2".to_owned(),
-    };
-    let stamp = stamp.encode();
-    let length = 32 + 72 + stamp.len() as u64;
-    let mut bytes = Vec::new();
-    // Magic, CPU type and subtype, file type, number of commands, their size, flags, reserved.
-    for word in [0xfeed_facf, 0x0100_000c, 0, 2, 1, 72, 0, 0_u32] {
-        bytes.extend(word.to_le_bytes());
-    }
-    // LC_SEGMENT_64 and its size, name, address and size in memory, range in the file, four numbers without use here.
-    bytes.extend([0x19_u32, 72].map(u32::to_le_bytes).concat());
-    bytes.extend(b"__LINKEDIT\0\0\0\0\0\0");
-    bytes.extend([0, length, 0, length, 0, 0].map(u64::to_le_bytes).concat());
-    bytes.extend(stamp);
-    bytes
-}
-
-/// bun#39758, bun#32159: a Mach-O file with data behind its signature is killed when it starts. As long as it is not
-/// signed here, it is said what is to be done there.
-#[test]
-fn a_file_for_macos_is_said_to_be_unsigned() {
-    let sandbox = Sandbox::new();
-    sandbox.model("embedding");
-    fs::write(sandbox.path("base"), mach_o_base()).unwrap();
-    let built = sandbox.run(["build", "model", "-o", "out", "--base-binary-path", "base"]).ok();
-    let warning = "warning: the file is not signed, and macOS runs only signed files: sign it there, `codesign -s - FILE`";
-    let said = built.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains(warning), "{}", built.stderr);
-    assert_eq!(
-        sandbox.run(["inspect", "out", "--json"]).ok().json()["base"]["target"],
-        "aarch64-apple-darwin"
-    );
-    if cfg!(target_os = "linux") {
-        let other = build(&sandbox, &["-o", "other"]).ok();
-        assert!(!other.stderr.contains("codesign"), "{}", other.stderr);
-    }
 }
 
 /// A verifier that is disabled, or fails to start, is skipped instead of stopping.

@@ -77,6 +77,14 @@ pub fn verify_code_signature(file: &File) -> Result<CodeSignature, Error> {
     Ok(signature)
 }
 
+/// What the code signature of a file says, whether it holds or not. None where there is none.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn code_signature(file: &File) -> Result<Option<CodeSignature>, Error> {
+    CodeSignature::read(file, &Image::read(file)?)
+}
+
 impl CodeSignature {
     /// Whether nobody vouches for it: anybody can make such a signature.
     pub const fn is_ad_hoc(&self) -> bool {

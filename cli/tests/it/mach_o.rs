@@ -1,0 +1,133 @@
+//! Files for macOS, built on any machine: the model is in the executable, whose new signature covers it.
+
+use std::fs;
+
+use encoderfile_format::{FORMAT_VERSION, Stamp};
+use encoderfile_testing::mach_o::{Fixups, MachO, Processor, SignatureOptions, violations};
+
+use crate::sandbox::{Said, Sandbox, VERSION, flip};
+
+/// A Mach-O executable with the stamp of a base binary, of which no byte is ever run.
+fn image(processor: Processor) -> MachO {
+    let processor_name = match processor {
+        Processor::Arm64 => "aarch64",
+        Processor::X86_64 => "x86_64",
+    };
+    let stamp = Stamp {
+        version: VERSION.to_owned(),
+        target: format!("{processor_name}-apple-darwin"),
+        format_versions: vec![FORMAT_VERSION],
+        onnxruntime_version: "1.23.2".to_owned(),
+    };
+    MachO { content: stamp.encode(), ..MachO::new(processor, Fixups::ChainedWithoutRoom) }
+}
+
+/// A sandbox with a model, and a base binary called `base`.
+fn sandbox(image: &MachO) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.model("sentence_embedding");
+    fs::write(sandbox.path("base"), image.build()).unwrap();
+    sandbox
+}
+
+fn build(sandbox: &Sandbox) -> Said {
+    sandbox.run(["build", "model", "-o", "out", "--base-binary-path", "base"])
+}
+
+#[test]
+fn a_file_for_macos_is_signed_and_can_be_taken_apart() {
+    for processor in [Processor::Arm64, Processor::X86_64] {
+        let sandbox = sandbox(&image(processor));
+        let said = build(&sandbox).ok();
+        assert!(!said.stderr.contains("warning"), "{}", said.stderr);
+        let bytes = fs::read(sandbox.path("out")).unwrap();
+        assert_eq!(violations(&bytes), [""; 0]);
+
+        sandbox.run(["verify", "out"]).ok();
+        sandbox.run(["extract", "out", "-o", "parts"]).ok();
+        let base = fs::read(sandbox.path("base")).unwrap();
+        assert!(fs::read(sandbox.path("parts/encoderfile-runtime")).unwrap() == base);
+        sandbox.run(["build", "-f", "parts/encoderfile.yml", "--no-check", "-o", "again"]).ok();
+        assert!(fs::read(sandbox.path("again")).unwrap() == bytes, "built again, it is the same");
+        sandbox.run(["rebase", "out", "--base-binary-path", "base", "-o", "rebased"]).ok();
+        assert!(fs::read(sandbox.path("rebased")).unwrap() == bytes);
+        sandbox
+            .run(["build", "model", "-o", "second", "--base-binary-path", "out"])
+            .failed(1, &["cannot use `out` as a base binary", "it already holds a model"]);
+    }
+}
+
+#[test]
+fn what_was_changed_is_told() {
+    let sandbox = sandbox(&image(Processor::Arm64));
+    build(&sandbox).ok();
+    let base = fs::metadata(sandbox.path("base")).unwrap().len();
+    let report = sandbox.run(["inspect", "--json", "out"]).ok().json();
+    assert_eq!(report["base"]["length"], base);
+    assert_eq!(report["base"]["changed"]["segment"]["offset"], report["manifest"]["offset"]);
+    let signature = &report["base"]["changed"]["code_signature"];
+    assert_eq!(signature["identifier"], "encoderfile-runtime-test");
+    assert_eq!(signature["ad_hoc"], true);
+    assert_eq!(report["needs"]["macos"], "13.0");
+    insta::assert_snapshot!("mach_o_inspect", sandbox.run(["inspect", "out"]).ok().stdout);
+    insta::assert_snapshot!("mach_o_verify", sandbox.run(["verify", "out"]).ok().stdout);
+}
+
+#[test]
+fn a_page_that_is_not_what_was_signed_is_found() {
+    let sandbox = sandbox(&image(Processor::Arm64));
+    build(&sandbox).ok();
+    let report = sandbox.run(["inspect", "--json", "out"]).ok().json();
+    let weights =
+        report["artifacts"].as_array().unwrap().iter().find(|part| part["kind"] == "weights").unwrap();
+    let offset = weights["offset"].as_u64().unwrap();
+    flip(&sandbox.path("out"), usize::try_from(offset).unwrap());
+    let said = sandbox.run(["verify", "out"]).failed(4, &["is damaged: weights, code signature"]);
+    let page = offset / 0x4000;
+    assert!(said.stdout.contains(&format!("page {page} ")), "{}", said.stdout);
+    let report = sandbox.run(["verify", "--json", "out"]).json();
+    let lines = report["parts"].as_array().unwrap();
+    let line = lines.iter().find(|line| line["part"] == "code signature").unwrap();
+    assert_eq!(line["result"], "damaged");
+}
+
+#[test]
+fn a_base_binary_that_takes_no_model_is_refused_with_the_way_out() {
+    let usual = image(Processor::Arm64);
+    let identity = SignatureOptions { identity: Some(b"somebody".to_vec()), ..SignatureOptions::default() };
+    let cases = [
+        (
+            MachO { header_pad: 64, ..usual.clone() }.build(),
+            "there are 64 free bytes behind its load commands, and 72 are needed",
+            "hint: link it with more room",
+        ),
+        (
+            MachO { signature: Some(identity), ..usual }.build(),
+            "it is signed as `encoderfile-runtime-test` with an identity",
+            "hint: take one that is signed ad hoc",
+        ),
+    ];
+    for (base, reason, hint) in cases {
+        let sandbox = Sandbox::new();
+        sandbox.model("sentence_embedding");
+        fs::write(sandbox.path("base"), base).unwrap();
+        let message = "no model can be put into the base binary `base`";
+        build(&sandbox).failed(1, &[message, reason, hint]);
+        assert!(!sandbox.path("out").exists());
+    }
+}
+
+/// A file that was signed again has no footer at its end.
+#[test]
+fn the_footer_that_is_signed_is_enough() {
+    let sandbox = sandbox(&image(Processor::Arm64));
+    build(&sandbox).ok();
+    let mut bytes = fs::read(sandbox.path("out")).unwrap();
+    let end = bytes.len();
+    bytes[end - 32..].fill(0);
+    fs::write(sandbox.path("signed"), &bytes).unwrap();
+    sandbox.run(["verify", "signed"]).ok();
+    bytes[end - 32..end - 24].copy_from_slice(b"ENCFILE\0");
+    fs::write(sandbox.path("forged"), &bytes).unwrap();
+    sandbox.run(["verify", "forged"]).failed(4, &["is not the one that is signed"]);
+}
