@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Runs a Python script with the packages of tools/requirements.txt, which nobody has to install.
 
-    python3 tools/with_requirements.py SCRIPT [ARGUMENT...]
+    python3 tools/with_requirements.py [--requirements FILE] SCRIPT [ARGUMENT...]
 
 The packages go into a virtual environment under the build directory, made on the first call and whenever
-requirements.txt changes. Needs only the standard library.
+requirements.txt, or the file that is named, changes. Needs only the standard library.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def exclusive(lock: Path, holder: str) -> Iterator[None]:
         yield
 
 
-def prepare(directory: Path | None = None, log: IO[str] | None = None) -> Environment:
+def prepare(
+    directory: Path | None = None, log: IO[str] | None = None, requirements: Path = REQUIREMENTS
+) -> Environment:
     """Makes the environment unless it is there; what pip says goes to `log`, or to standard error."""
     if not OLDEST_PYTHON <= sys.version_info[:2] <= NEWEST_PYTHON:
         supported = " to ".join(".".join(map(str, version)) for version in (OLDEST_PYTHON, NEWEST_PYTHON))
@@ -72,20 +74,20 @@ def prepare(directory: Path | None = None, log: IO[str] | None = None) -> Enviro
         )
     directory = directory or build_directory() / "python"
     with exclusive(directory.with_suffix(".lock"), "another process that installs Python packages"):
-        return _prepare_locked(directory, log)
+        return _prepare_locked(directory, log, requirements)
 
 
-def _prepare_locked(directory: Path, log: IO[str] | None) -> Environment:
+def _prepare_locked(directory: Path, log: IO[str] | None, requirements: Path) -> Environment:
     # The stamp is written last: an environment that was interrupted has none and is made anew.
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode() + sys.executable.encode()).hexdigest()
+    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode() + sys.executable.encode()).hexdigest()
     stamp = directory / "made-from"
     if not (stamp.is_file() and stamp.read_text() == wanted):
         shutil.rmtree(directory, ignore_errors=True)
         install = ["--disable-pip-version-check", "install", "--no-input", "--only-binary", ":all:"]
-        install += ["--no-deps", "-r", str(REQUIREMENTS)]
+        install += ["--no-deps", "-r", str(requirements)]
         if log is None:
             install.append("--quiet")
-            print(f"installing the packages of {REQUIREMENTS.name} into {directory}", file=sys.stderr)
+            print(f"installing the packages of {requirements.name} into {directory}", file=sys.stderr)
         if _run([sys.executable, "-m", "venv", str(directory)], log):
             _require([str(directory / "bin" / "python"), "-m", "pip", *install], log)
         else:
@@ -114,20 +116,25 @@ def _run(command: list[str], log: IO[str] | None) -> bool:
 def _require(command: list[str], log: IO[str] | None) -> None:
     if not _run(command, log):
         raise EnvironmentFailure(
-            "pip could not install the packages of tools/requirements.txt\n"
+            "pip could not install the packages that are required\n"
             "hint: pip's own message is above; behind a proxy or mirror, set `PIP_INDEX_URL` or `HTTPS_PROXY`"
         )
 
 
 def main() -> None:
     """Prepares the environment and becomes the script."""
-    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+    arguments, requirements, directory = sys.argv[1:], REQUIREMENTS, None
+    if len(arguments) > 1 and arguments[0] == "--requirements":
+        requirements = Path(arguments[1]).resolve()
+        directory = build_directory() / f"python-{requirements.stem}"
+        arguments = arguments[2:]
+    if not arguments or arguments[0].startswith("-"):
         sys.exit(__doc__.strip())
     try:
-        environment = prepare()
+        environment = prepare(directory, requirements=requirements)
     except EnvironmentFailure as failure:
         sys.exit(f"error: {failure}")
-    command = environment.command(*sys.argv[1:])
+    command = environment.command(*arguments)
     os.execve(command[0], command, {**os.environ, **environment.variables})
 
 

@@ -1,5 +1,7 @@
 //! Models inside of Mach-O executables, which are signed anew.
 
+mod real;
+
 use std::fs::{self, File};
 use std::path::Path;
 
