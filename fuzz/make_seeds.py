@@ -273,3 +273,55 @@ save("executable", "elf_x86_64", elf(62, 2, stamp("x86_64-unknown-linux-gnu")))
 save("executable", "elf_aarch64", elf(183, 3, stamp("aarch64-unknown-linux-gnu") + elf(183, 3)))
 save("executable", "macho_aarch64", macho(0x0100000C, 2, 0x000B0000, stamp("aarch64-apple-darwin")))
 save("executable", "macho_x86_64", macho(0x01000007, 2, 0x000A0F00, macho(0x01000007, 6, 0x000D0301)))
+
+
+def image(segments, signature):
+    """The smallest Mach-O executable for x86_64 that a model can be put into: one page, and `__LINKEDIT` behind it."""
+    linkedit = 0x1000
+    count = len(segments) + 1
+    list_end = 32 + 4 + 4 * count
+    chains = (list_end + 7) // 8 * 8
+    fixups = struct.pack("<8I", 0, 32, chains + 24, chains + 28, 1, 1, 0, 0) + struct.pack("<I", count)
+    fixups += struct.pack(f"<{count}I", *[chains - 32 if name == b"__TEXT" else 0 for name in (*segments, b"")])
+    fixups = fixups.ljust(chains, b"\0") + struct.pack("<IHHQIHH", 24, 0x1000, 6, 0, 0, 1, 0)
+    fixups += struct.pack("<I", 0x201) + b"\0_puts\0\0"
+    fixups += bytes(-len(fixups) % 8)
+    symbols = struct.pack("<IBBHQ", 1, 1, 0, 0, 0)
+    strings = b" _puts\0\0"
+    content = b"".join((fixups, symbols, strings))
+    content += bytes(-len(content) % 16)
+    end = linkedit + len(content)
+    room = 192 if signature else 0
+
+    def segment(name, address, size, offset, length, section=b""):
+        numbers = struct.pack("<4Q4I", address, size, offset, length, 5, 5, bool(section), 0)
+        return struct.pack("<II16s", 0x19, 72 + len(section), name) + numbers + section
+
+    section = struct.pack("<16s16s2Q8I", b"__text", b"__TEXT", 1 << 32, 16, 0xFF0, 2, *[0] * 6)
+    commands = []
+    for name in segments:
+        text = name == b"__TEXT"
+        sizes = (1 << 32, 0x1000, 0, 0x1000, section) if text else (0, 1 << 32, 0, 0)
+        commands.append(segment(name, *sizes))
+    commands.append(segment(b"__LINKEDIT", (1 << 32) + 0x1000, 0x1000, linkedit, len(content) + room))
+    commands.append(struct.pack("<4I", 0x80000034, 16, linkedit, len(fixups)))
+    place = linkedit + len(fixups)
+    commands.append(struct.pack("<6I", 2, 24, place, 1, place + len(symbols), len(strings)))
+    if signature:
+        commands.append(struct.pack("<4I", 0x1D, 16, end, room))
+    body = b"".join(commands)
+    header = struct.pack("<8I", 0xFEEDFACF, 0x01000007, 3, 2, len(commands), len(body), 0x85, 0)
+    signed = (header + body).ljust(0x1000, b"\0") + content
+    if not signature:
+        return signed
+    pages = [hashlib.sha256(signed[at : at + 0x1000]).digest() for at in range(0, len(signed), 0x1000)]
+    directory = struct.pack(">9I4B6I", 0xFADE0C02, 90 + 32 * len(pages), 0x20400, 0x20002, 90, 88, 0, len(pages),
+                            len(signed), 32, 2, 0, 12, *[0] * 6)
+    directory += struct.pack(">3Q", 0, 0x1000, 1) + b"a\0" + b"".join(pages)
+    blob = struct.pack(">5I", 0xFADE0CC0, 20 + len(directory), 1, 0, 20) + directory
+    return signed + blob.ljust(room, b"\0")
+
+
+# With room in the list of segments, and without.
+save("mach_o", "signed", image((b"__TEXT",), True))
+save("mach_o", "unsigned", image((b"__PAGEZERO", b"__TEXT"), False))
