@@ -1,8 +1,7 @@
 //! What a server was asked.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader};
-use std::net::TcpStream;
+use std::io::{BufRead, Read as _};
 
 /// A request that the server got.
 #[derive(Clone, Debug)]
@@ -17,6 +16,10 @@ pub struct Request {
     pub query: HashMap<String, String>,
     /// The headers, names in lower case.
     pub headers: HashMap<String, String>,
+    /// The body. Of a long one the list of requests keeps nothing.
+    pub body: Vec<u8>,
+    /// Whether the body came to its end.
+    pub is_whole: bool,
     /// How many bytes of body were given to the connection in answer.
     pub sent: u64,
 }
@@ -27,9 +30,9 @@ impl Request {
         self.path.split('/').skip(1).map(decode).collect()
     }
 
-    /// Reads a request, unless the client only opened a connection.
-    pub(crate) fn read(stream: &TcpStream) -> std::io::Result<Option<Self>> {
-        let mut lines = BufReader::new(stream).lines();
+    /// Reads a request up to its body, unless the client only opened a connection.
+    pub(crate) fn read_head(reader: &mut impl BufRead) -> std::io::Result<Option<Self>> {
+        let mut lines = reader.lines();
         let Some(first) = lines.next().transpose()? else { return Ok(None) };
         let mut words = first.split(' ');
         let method = words.next().unwrap_or("GET").to_owned();
@@ -42,7 +45,25 @@ impl Request {
             let Some((name, value)) = line.split_once(':') else { break };
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
-        Ok(Some(Self { method, target, path, query, headers, sent: 0 }))
+        Ok(Some(Self { method, target, path, query, headers, body: Vec::new(), is_whole: true, sent: 0 }))
+    }
+
+    /// Reads the body, of which the request has told the length, and no more of it than `limit` bytes.
+    pub(crate) fn read_body(&mut self, reader: &mut impl BufRead, limit: u64) {
+        let length = self.headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        // A client that goes away in its middle has sent a part.
+        let _ = reader.take(length.min(limit)).read_to_end(&mut self.body);
+        self.is_whole = self.body.len() as u64 == length;
+    }
+
+    /// The same for the list of requests, which has no room for the files that are uploaded.
+    pub(crate) fn noted(&self) -> Self {
+        const LONG: usize = 1 << 20;
+        let mut noted = self.clone();
+        if noted.body.len() > LONG {
+            noted.body = Vec::new();
+        }
+        noted
     }
 
     /// Where the range begins that is asked for, which has no end.

@@ -3,6 +3,7 @@
 //!
 //! It speaks HTTP by hand: a real server library would refuse to send most of what the tests need.
 
+use std::io::BufReader;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,8 +12,8 @@ use std::thread;
 use crate::answer::{Answer, Reply};
 use crate::request::Request;
 
-/// What the server does instead of answering properly. [`Fault::Status`] and [`Fault::Body`] strike whatever was asked
-/// for; the others spoil only an answer that would have status 200 or be a part of a file.
+/// What the server does instead of answering properly. [`Fault::Status`], [`Fault::Body`] and the faults on the way of a
+/// request strike whatever was asked for; the others spoil only an answer that would have status 200 or be a part of a file.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// Closes the connection after so many bytes of the body.
@@ -35,11 +36,29 @@ pub enum Fault {
     Endless,
     /// The file without a length, ended after so many bytes by closing the connection.
     NoLength(u64),
+    /// Closes the connection after the request, which nobody has looked at.
+    LoseRequest,
+    /// Closes the connection when the request is done, without an answer.
+    LoseAnswer,
+    /// Closes the connection after so many bytes of the request's body. What has come is looked at.
+    CutRequestAfter(u64),
+    /// Reads so many bytes of the request's body, of which what has come is looked at, and then nothing, without closing.
+    StallRequestAfter(u64),
+}
+
+/// When the server misbehaves.
+struct Rule {
+    /// What the path ends with.
+    path: String,
+    fault: Fault,
+    /// So many requests are answered properly before.
+    after: usize,
+    times: usize,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
-    faults: Vec<(String, Fault, usize)>,
+    rules: Vec<Rule>,
     pub(crate) requests: Vec<Request>,
     released: bool,
     pub(crate) stopped: bool,
@@ -96,12 +115,17 @@ impl Server {
 
     /// The next `times` requests for a path that ends with `path` are answered with `fault`.
     pub fn misbehave(&self, path: &str, fault: Fault, times: usize) {
-        self.shared.lock().faults.push((path.to_owned(), fault, times));
+        self.misbehave_after(path, 0, fault, times);
+    }
+
+    /// The same, when `after` such requests have been answered properly.
+    pub fn misbehave_after(&self, path: &str, after: usize, fault: Fault, times: usize) {
+        self.shared.lock().rules.push(Rule { path: path.to_owned(), fault, after, times });
     }
 
     /// Behaves from now on.
     pub fn behave(&self) {
-        self.shared.lock().faults.clear();
+        self.shared.lock().rules.clear();
     }
 
     /// The requests for paths that end with `path`, in the order in which they came.
@@ -147,30 +171,54 @@ impl Shared {
     }
 
     fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
-        let Some(request) = Request::read(stream)? else { return Ok(()) };
-        let (number, fault) = self.note(&request);
+        let mut reader = BufReader::new(stream);
+        let Some(mut request) = Request::read_head(&mut reader)? else { return Ok(()) };
+        let fault = self.fault(&request);
+        let limit = match fault {
+            Some(Fault::CutRequestAfter(bytes) | Fault::StallRequestAfter(bytes)) => bytes,
+            _ => u64::MAX,
+        };
+        request.read_body(&mut reader, limit);
+        let number = self.note(&request);
         let mut answer = Answer { shared: self, stream, number };
         match fault {
             Some(Fault::Status(status, headers)) => return answer.whole(status, headers, &[]),
             Some(Fault::Body(body, headers)) => return answer.whole(200, headers, &body),
+            Some(Fault::LoseRequest) => return Ok(()),
             Some(Fault::Hold) => self.wait_while(|state| !state.released && !state.stopped),
             _ => {}
         }
-        answer.reply((self.handler)(&request), request.range(), fault.as_ref())
+        let reply = (self.handler)(&request);
+        match fault {
+            Some(Fault::LoseAnswer | Fault::CutRequestAfter(_)) => Ok(()),
+            Some(Fault::StallRequestAfter(_)) => {
+                self.wait_while(|state| !state.stopped);
+                Ok(())
+            }
+            fault => answer.reply(reply, request.range(), fault.as_ref()),
+        }
     }
 
-    fn note(&self, request: &Request) -> (usize, Option<Fault>) {
+    /// What is to go wrong with this request.
+    fn fault(&self, request: &Request) -> Option<Fault> {
         let mut state = self.lock();
-        state.requests.push(request.clone());
-        let number = state.requests.len() - 1;
+        let rules = state.rules.iter_mut();
+        for rule in rules.filter(|rule| request.path.ends_with(&*rule.path) && rule.times > 0) {
+            if rule.after > 0 {
+                rule.after -= 1;
+                continue;
+            }
+            rule.times -= 1;
+            return Some(rule.fault.clone());
+        }
+        None
+    }
+
+    fn note(&self, request: &Request) -> usize {
+        let mut state = self.lock();
+        state.requests.push(request.noted());
         self.changed.notify_all();
-        let mut faults = state.faults.iter_mut();
-        let fault = faults.find(|(suffix, _, times)| request.path.ends_with(&**suffix) && *times > 0);
-        let fault = fault.map(|(_, fault, times)| {
-            *times -= 1;
-            fault.clone()
-        });
-        (number, fault)
+        state.requests.len() - 1
     }
 }
 
