@@ -1,7 +1,8 @@
-//! GitHub, as far as releases go, on loopback: <https://github.com>, <https://api.github.com> and the storage of
-//! assets, each a [`Server`] with a port of its own.
+//! GitHub, as far as releases go, on loopback: <https://github.com>, <https://api.github.com>,
+//! <https://uploads.github.com> and the storage of assets, each a [`Server`] with a port of its own.
 //!
 //! Shapes and statuses follow <https://docs.github.com/rest/releases/releases>,
+//! <https://docs.github.com/rest/releases/assets>,
 //! <https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api> and
 //! <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
 
@@ -11,6 +12,7 @@ mod json;
 mod limits;
 mod pages;
 mod repository;
+mod writing;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,22 +20,25 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::server::Server;
 use repository::Repository;
 
-/// A repository with releases, and the three hosts that serve it. Dropping it stops them.
+/// A repository with releases, and the four hosts that serve it. Dropping it stops them.
 ///
 /// The folders of a directory are the releases: a folder's name is the tag, its files are the assets. Releases that are
 /// there at the start were made in the order of their versions, first those whose tag has none; a folder that comes
-/// later is a newer release, whatever its version. Folders and files may change at any time.
+/// later is a newer release, whatever its version. Folders and files may change at any time. The API changes them too: a
+/// draft that it makes is a folder `untagged-…`, which gets the tag's name when it is published.
 pub struct GitHub {
     /// In the place of <https://github.com>.
     pub web: Server,
     /// In the place of <https://api.github.com>.
     pub api: Server,
+    /// In the place of <https://uploads.github.com>.
+    pub uploads: Server,
     /// In the place of <https://objects.githubusercontent.com>.
     pub assets: Server,
     site: Arc<Site>,
 }
 
-/// What the three hosts share.
+/// What the four hosts share.
 struct Site {
     hosts: OnceLock<Hosts>,
     repository: Mutex<Repository>,
@@ -43,6 +48,7 @@ struct Site {
 struct Hosts {
     web: String,
     api: String,
+    uploads: String,
     assets: String,
 }
 
@@ -58,9 +64,15 @@ impl GitHub {
             let site = Arc::clone(&site);
             Server::start_with(move |request| answer(&site, request))
         };
-        let (web, api, assets) = (host(downloads::web), host(api::api), host(downloads::storage));
-        site.hosts.get_or_init(|| Hosts { web: web.url(), api: api.url(), assets: assets.url() });
-        Self { web, api, assets, site }
+        let (web, api) = (host(downloads::web), host(api::api));
+        let (uploads, assets) = (host(writing::uploads), host(downloads::storage));
+        site.hosts.get_or_init(|| Hosts {
+            web: web.url(),
+            api: api.url(),
+            uploads: uploads.url(),
+            assets: assets.url(),
+        });
+        Self { web, api, uploads, assets, site }
     }
 
     /// The address that is <https://github.com> otherwise: `GITHUB_SERVER_URL`.
@@ -82,6 +94,26 @@ impl GitHub {
     /// A token that may write. Without it no token is known, and requests to the API that bear one are answered 401.
     pub fn token(&self, token: &str) {
         self.site.repository().token = Some(token.to_owned());
+    }
+
+    /// The token may only read.
+    pub fn read_only(&self) {
+        self.site.repository().read_only = true;
+    }
+
+    /// From now on what is published cannot be changed, which is a setting of a repository.
+    pub fn immutable_releases(&self) {
+        self.site.repository().immutable = true;
+    }
+
+    /// Says no digests, as GitHub Enterprise servers before 3.18 do.
+    pub fn without_digests(&self) {
+        self.site.repository().digests = false;
+    }
+
+    /// The next `times` uploads of this name are stored with one wrong bit.
+    pub fn corrupt(&self, name: &str, times: u64) {
+        self.site.repository().corruptions.insert(name.to_owned(), times);
     }
 
     /// Makes a prerelease of the release with this tag: it is listed, and never the latest.

@@ -5,12 +5,21 @@ use serde_json::Value;
 use super::downloads::redirect;
 use super::pages::page;
 use super::repository::{Name, Repository};
-use super::{Site, json};
+use super::{Site, json, writing};
 use crate::answer::Reply;
 use crate::request::Request;
 
 /// The API host.
 pub(super) fn api(site: &Site, request: &Request) -> Reply {
+    guarded(site, request, answer)
+}
+
+/// What `answer` says, in the limits of what may be asked, and to nobody who has a wrong token.
+pub(super) fn guarded(
+    site: &Site,
+    request: &Request,
+    answer: fn(&Site, &mut Repository, &Request, bool) -> Option<Reply>,
+) -> Reply {
     if request.headers.get("user-agent").is_none_or(String::is_empty) {
         let message = "Request forbidden by administrative rules. Please make sure your request has a User-Agent header";
         return Reply::bytes(403, message).with("Content-Type", "text/html");
@@ -56,7 +65,7 @@ fn has_token(repository: &Repository, request: &Request) -> Result<bool, Reply> 
 
 /// The answer, where there is what is asked for and it may be seen.
 fn answer(site: &Site, repository: &mut Repository, request: &Request, has_token: bool) -> Option<Reply> {
-    if request.method != "GET" || (repository.private && !has_token) {
+    if repository.private && !has_token {
         return None;
     }
     let segments = request.segments();
@@ -70,20 +79,23 @@ fn answer(site: &Site, repository: &mut Repository, request: &Request, has_token
         _ => return None,
     };
 
-    let (hosts, name) = (site.hosts(), repository.name().to_owned());
+    if request.method != "GET" {
+        return writing::change(site, repository, request, route, has_token);
+    }
+    let (hosts, name, digests) = (site.hosts(), repository.name().to_owned(), repository.digests);
     let list = |place: &str| format!("{}/repositories/{}/{place}", hosts.api, Repository::ID);
     let mut releases = repository.releases();
     releases.retain(|release| has_token || !release.marks.draft);
     let mut published = releases.iter().filter(|release| !release.marks.draft);
-    let release = |release| Some(json(200, &json::release(hosts, &name, release)));
+    let release = |release| Some(json(200, &json::release(hosts, &name, release, digests)));
     let by_id = |id: &str| releases.iter().find(|release| release.id.to_string() == id);
     match *route {
         ["releases"] => {
             let releases: Vec<_> =
-                releases.iter().map(|release| json::release(hosts, &name, release)).collect();
+                releases.iter().map(|release| json::release(hosts, &name, release, digests)).collect();
             Some(page(&list("releases"), &request.query, &releases))
         }
-        ["releases", "latest"] => release(published.find(|release| !release.marks.prerelease)?),
+        ["releases", "latest"] => release(repository.latest(&releases)?),
         ["releases", "tags", tag] => release(published.find(|release| release.tag == tag)?),
         ["releases", "assets", id] => {
             let mut assets =
@@ -91,14 +103,15 @@ fn answer(site: &Site, repository: &mut Repository, request: &Request, has_token
             let (release, asset) = assets.find(|(_, asset)| asset.id.to_string() == id)?;
             let accepted = request.headers.get("accept");
             if accepted.is_some_and(|accepted| accepted.contains("application/octet-stream")) {
-                return Some(redirect(hosts, &release.tag, &asset.name));
+                return Some(redirect(hosts, &release.folder, &asset.name));
             }
-            Some(json(200, &json::asset(hosts, &name, release, asset)))
+            Some(json(200, &json::asset(hosts, &name, release, asset, digests)))
         }
         ["releases", id, "assets"] => {
             let release = by_id(id)?;
+            let assets = release.assets.iter();
             let assets: Vec<_> =
-                release.assets.iter().map(|asset| json::asset(hosts, &name, release, asset)).collect();
+                assets.map(|asset| json::asset(hosts, &name, release, asset, digests)).collect();
             Some(page(&list(&format!("releases/{id}/assets")), &request.query, &assets))
         }
         ["releases", id] => release(by_id(id)?),

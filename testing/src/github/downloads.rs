@@ -16,26 +16,37 @@ pub(super) fn web(site: &Site, request: &Request) -> Reply {
 fn public_download(site: &Site, request: &Request) -> Option<Reply> {
     let segments = request.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let [owner, name, "releases", "download", tag, file] = segments[..] else { return None };
+    let (owner, name, tag, file) = match segments[..] {
+        [owner, name, "releases", "download", tag, file] => (owner, name, Some(tag), file),
+        [owner, name, "releases", "latest", "download", file] => (owner, name, None, file),
+        _ => return None,
+    };
     let mut repository = site.repository();
     // There is no token for the web host: it knows browsers by their cookies.
     let called = repository.is_called(owner, name).filter(|_| !repository.private)?;
     if called == Name::Former {
         let (web, name) = (&site.hosts().web, repository.name());
-        let location = format!("{web}/{name}/releases/download/{tag}/{file}");
+        let place = tag.map_or_else(|| "latest/download".to_owned(), |tag| format!("download/{tag}"));
+        let location = format!("{web}/{name}/releases/{place}/{file}");
         return Some(Reply::empty(301).with("Location", location));
     }
     let releases = repository.releases();
+    let Some(tag) = tag else {
+        let (web, name, tag) = (&site.hosts().web, repository.name(), &repository.latest(&releases)?.tag);
+        let location = format!("{web}/{name}/releases/download/{tag}/{file}");
+        return Some(Reply::empty(302).with("Location", location));
+    };
     let release = releases.iter().find(|release| release.tag == tag && !release.marks.draft)?;
-    release.assets.iter().find(|asset| asset.name == file)?;
-    Some(redirect(site.hosts(), tag, file))
+    release.assets.iter().find(|asset| asset.name == file && asset.is_whole)?;
+    Some(redirect(site.hosts(), &release.folder, file))
 }
 
 /// To the storage, with all that it wants to see.
-pub(super) fn redirect(hosts: &Hosts, tag: &str, file: &str) -> Reply {
+pub(super) fn redirect(hosts: &Hosts, folder: &str, file: &str) -> Reply {
     let (assets, repository) = (&hosts.assets, super::Repository::ID);
     let signature = GitHub::SIGNATURE;
-    let location = format!("{assets}/{STORAGE}/{repository}/{tag}/{file}?sp=r&sv=2018-11-09&sig={signature}");
+    let location =
+        format!("{assets}/{STORAGE}/{repository}/{folder}/{file}?sp=r&sv=2018-11-09&sig={signature}");
     Reply::empty(302).with("Location", location)
 }
 
@@ -52,9 +63,9 @@ pub(super) fn storage(site: &Site, request: &Request) -> Reply {
         return refuse(403, "AuthenticationFailed");
     }
     let segments = request.segments();
-    let [_, _, tag, file] = &segments[..] else { return refuse(404, "ResourceNotFound") };
+    let [_, _, folder, file] = &segments[..] else { return refuse(404, "ResourceNotFound") };
     let releases = site.repository().releases();
-    let release = releases.iter().find(|release| release.tag == *tag);
+    let release = releases.iter().find(|release| release.folder == *folder);
     let asset = release.and_then(|release| release.assets.iter().find(|asset| asset.name == *file));
     let Some(asset) = asset else { return refuse(404, "BlobNotFound") };
     Reply::file(&asset.path)

@@ -4,27 +4,28 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::Hosts;
-use super::repository::{AssetEntry, ReleaseEntry};
+use super::repository::{AssetEntry, ReleaseEntry, untagged};
 
-/// A release of the repository `name`, which is `owner/name`.
-pub(super) fn release(hosts: &Hosts, name: &str, release: &ReleaseEntry) -> Value {
-    let Hosts { web, api, .. } = hosts;
+/// A release of the repository `name`, which is `owner/name`. Not every server tells digests.
+pub(super) fn release(hosts: &Hosts, name: &str, release: &ReleaseEntry, digests: bool) -> Value {
+    let Hosts { web, api, uploads, .. } = hosts;
     let ReleaseEntry { id, tag, marks, .. } = release;
     let url = format!("{api}/repos/{name}/releases/{id}");
-    let assets: Vec<_> = release.assets.iter().map(|item| asset(hosts, name, release, item)).collect();
+    let assets: Vec<_> =
+        release.assets.iter().map(|item| asset(hosts, name, release, item, digests)).collect();
     json!({
         "url": url,
         "assets_url": format!("{url}/assets"),
-        "upload_url": format!("{url}/assets{{?name,label}}"),
+        "upload_url": format!("{uploads}/repos/{name}/releases/{id}/assets{{?name,label}}"),
         "html_url": format!("{web}/{name}/releases/tag/{}", public_tag(release)),
         "id": id,
         "author": user(hosts),
         "node_id": format!("RE_{id}"),
         "tag_name": tag,
-        "target_commitish": "main",
-        "name": tag,
+        "target_commitish": marks.commit.as_deref().unwrap_or("main"),
+        "name": marks.name.as_ref().unwrap_or(tag),
         "draft": marks.draft,
-        "immutable": false,
+        "immutable": release.is_immutable,
         "prerelease": marks.prerelease,
         "created_at": time(release),
         "updated_at": time(release),
@@ -32,14 +33,20 @@ pub(super) fn release(hosts: &Hosts, name: &str, release: &ReleaseEntry) -> Valu
         "assets": assets,
         "tarball_url": format!("{api}/repos/{name}/tarball/{tag}"),
         "zipball_url": format!("{api}/repos/{name}/zipball/{tag}"),
-        "body": format!("What is new in {tag}."),
+        "body": marks.body.clone().unwrap_or_else(|| format!("What is new in {tag}.")),
     })
 }
 
 /// An asset of a release of the repository `name`, which is `owner/name`.
-pub(super) fn asset(hosts: &Hosts, name: &str, release: &ReleaseEntry, asset: &AssetEntry) -> Value {
+pub(super) fn asset(
+    hosts: &Hosts,
+    name: &str,
+    release: &ReleaseEntry,
+    asset: &AssetEntry,
+    digests: bool,
+) -> Value {
     let Hosts { web, api, .. } = hosts;
-    let AssetEntry { id, name: file, path } = asset;
+    let AssetEntry { id, name: file, path, is_whole } = asset;
     // Empty where somebody has just deleted it.
     let bytes = std::fs::read(path).unwrap_or_default();
     json!({
@@ -50,9 +57,9 @@ pub(super) fn asset(hosts: &Hosts, name: &str, release: &ReleaseEntry, asset: &A
         "label": "",
         "uploader": user(hosts),
         "content_type": "application/octet-stream",
-        "state": "uploaded",
+        "state": if *is_whole { "uploaded" } else { "starter" },
         "size": bytes.len(),
-        "digest": format!("sha256:{}", hex::encode(Sha256::digest(&bytes))),
+        "digest": (digests && *is_whole).then(|| format!("sha256:{}", hex::encode(Sha256::digest(&bytes)))),
         "download_count": 0,
         "created_at": time(release),
         "updated_at": time(release),
@@ -62,7 +69,7 @@ pub(super) fn asset(hosts: &Hosts, name: &str, release: &ReleaseEntry, asset: &A
 
 /// A draft's tag does not exist yet.
 fn public_tag(release: &ReleaseEntry) -> String {
-    if release.marks.draft { format!("untagged-{:020x}", release.id) } else { release.tag.clone() }
+    if release.marks.draft { untagged(release.id) } else { release.tag.clone() }
 }
 
 /// A day for each release, in their order.

@@ -1,31 +1,64 @@
 //! What is known of the repository: names, numbers, who may see what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::limits::Limits;
 
 /// The repository.
+#[expect(clippy::struct_excessive_bools, reason = "settings that do not depend on one another")]
 pub(super) struct Repository {
     root: PathBuf,
     /// `owner/name`, first the one it was made with, last the one it has.
     names: Vec<String>,
     pub(super) private: bool,
     pub(super) token: Option<String>,
+    /// Whether the token may only read.
+    pub(super) read_only: bool,
+    /// Whether what is published can never be changed.
+    pub(super) immutable: bool,
+    /// Whether assets have digests, which older servers do not know.
+    pub(super) digests: bool,
     pub(super) limits: Limits,
+    /// The folder of the release that was declared the latest.
+    latest: Option<String>,
+    /// By folder.
     marks: HashMap<String, Marks>,
-    /// All tags that were ever seen, in the order in which they came: numbers stay what they are.
-    tags: Vec<String>,
-    /// All assets that were ever seen, likewise: tag and name.
+    /// All folders that were ever seen, in the order in which they came: numbers stay what they are.
+    folders: Vec<String>,
+    /// All assets that were ever seen, likewise: folder and name.
     assets: Vec<(String, String)>,
+    /// The assets whose upload broke off.
+    halves: HashSet<(String, String)>,
+    /// By name: how often an asset is still to be stored with a wrong byte in it.
+    pub(super) corruptions: BTreeMap<String, u64>,
 }
 
 /// What a folder does not tell of a release.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Marks {
     pub(super) draft: bool,
     pub(super) prerelease: bool,
+    /// Published as one that is not to be the latest.
+    never_latest: bool,
+    /// Otherwise it is the folder's name.
+    tag: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) body: Option<String>,
+    pub(super) commit: Option<String>,
+}
+
+/// What a request to create or change a release says of it.
+#[derive(Default)]
+pub(super) struct Edit {
+    pub(super) tag: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) body: Option<String>,
+    pub(super) commit: Option<String>,
+    pub(super) draft: Option<bool>,
+    pub(super) prerelease: Option<bool>,
+    pub(super) make_latest: bool,
 }
 
 /// A release.
@@ -33,8 +66,10 @@ pub(super) struct ReleaseEntry {
     /// The how-manieth that was made, from 0.
     pub(super) age: usize,
     pub(super) id: usize,
+    pub(super) folder: String,
     pub(super) tag: String,
     pub(super) marks: Marks,
+    pub(super) is_immutable: bool,
     pub(super) assets: Vec<AssetEntry>,
 }
 
@@ -43,6 +78,8 @@ pub(super) struct AssetEntry {
     pub(super) id: usize,
     pub(super) name: String,
     pub(super) path: PathBuf,
+    /// Otherwise its upload broke off, and there is no file.
+    pub(super) is_whole: bool,
 }
 
 /// Which of the repository's names was used.
@@ -61,10 +98,16 @@ impl Repository {
             names: Vec::new(),
             private: false,
             token: None,
+            read_only: false,
+            immutable: false,
+            digests: true,
             limits: Limits::default(),
+            latest: None,
             marks: HashMap::new(),
-            tags: Vec::new(),
+            folders: Vec::new(),
             assets: Vec::new(),
+            halves: HashSet::new(),
+            corruptions: BTreeMap::new(),
         };
         repository.rename(name);
         repository.releases();
@@ -90,32 +133,132 @@ impl Repository {
         self.names.iter().any(|name| name.eq_ignore_ascii_case(&asked)).then_some(Name::Former)
     }
 
-    pub(super) fn mark(&mut self, tag: &str, change: impl FnOnce(&mut Marks)) {
-        assert!(self.root.join(tag).is_dir(), "there is no release with the tag `{tag}`");
-        change(self.marks.entry(tag.to_owned()).or_default());
+    pub(super) fn mark(&mut self, folder: &str, change: impl FnOnce(&mut Marks)) {
+        assert!(self.root.join(folder).is_dir(), "there is no release with the tag `{folder}`");
+        change(self.marks.entry(folder.to_owned()).or_default());
     }
 
     /// The releases as the folder has them now, newest first.
     pub(super) fn releases(&mut self) -> Vec<ReleaseEntry> {
         let mut present: Vec<String> =
-            items(&self.root).into_iter().filter(|(_, path)| path.is_dir()).map(|(tag, _)| tag).collect();
-        present.sort_by_cached_key(|tag| age(tag));
-        let mut releases: Vec<ReleaseEntry> = present.into_iter().map(|tag| self.release(tag)).collect();
+            items(&self.root).into_iter().filter(|(_, path)| path.is_dir()).map(|(name, _)| name).collect();
+        present.sort_by_cached_key(|folder| age(folder));
+        let mut releases: Vec<ReleaseEntry> =
+            present.into_iter().map(|folder| self.release(folder)).collect();
         releases.sort_by_key(|release| std::cmp::Reverse(release.age));
         releases
     }
 
-    fn release(&mut self, tag: String) -> ReleaseEntry {
-        let age = number(&mut self.tags, tag.clone());
-        let files = items(&self.root.join(&tag)).into_iter().filter(|(_, path)| path.is_file());
-        let assets = files.map(|(name, path)| {
-            let id = 9_000_000 + number(&mut self.assets, (tag.clone(), name.clone()));
-            AssetEntry { id, name, path }
+    /// The latest of `releases`: the one that was declared so, else the newest.
+    pub(super) fn latest<'a>(&self, releases: &'a [ReleaseEntry]) -> Option<&'a ReleaseEntry> {
+        let mut stable = releases.iter().filter(|release| !release.marks.draft && !release.marks.prerelease);
+        let declared = stable.clone().find(|release| Some(&release.folder) == self.latest.as_ref());
+        declared.or_else(|| stable.find(|release| !release.marks.never_latest))
+    }
+
+    fn release(&mut self, folder: String) -> ReleaseEntry {
+        let age = number(&mut self.folders, folder.clone());
+        let files = items(&self.root.join(&folder)).into_iter().filter(|(_, path)| path.is_file());
+        let halves = self.halves.iter().filter(|(of, _)| *of == folder);
+        let halves = halves.map(|(_, name)| (name.clone(), self.root.join(&folder).join(name)));
+        let mut files: Vec<_> = files.chain(halves).collect();
+        files.sort();
+        let assets = files.into_iter().map(|(name, path)| {
+            let key = (folder.clone(), name.clone());
+            let is_whole = !self.halves.contains(&key);
+            AssetEntry { id: 9_000_000 + number(&mut self.assets, key), name, path, is_whole }
         });
         let assets = assets.collect();
-        let marks = self.marks.get(&tag).copied().unwrap_or_default();
-        ReleaseEntry { age, id: 5_000_000 + age, tag, marks, assets }
+        let marks = self.marks.get(&folder).cloned().unwrap_or_default();
+        let tag = marks.tag.clone().unwrap_or_else(|| folder.clone());
+        let is_immutable = self.immutable && !marks.draft;
+        ReleaseEntry { age, id: id(age), folder, tag, marks, is_immutable, assets }
     }
+
+    /// Makes a release, and returns its folder. A draft's is not called by its tag, of which there may be several drafts.
+    pub(super) fn create(&mut self, edit: Edit) -> String {
+        self.releases();
+        let folder = untagged(id(self.folders.len()));
+        fs::create_dir(self.root.join(&folder)).expect("a folder for the release");
+        self.folders.push(folder.clone());
+        self.mark(&folder, |marks| marks.draft = true);
+        self.edit(&folder, edit)
+    }
+
+    /// Changes a release, and returns its folder, which gets the tag's name when it is published.
+    pub(super) fn edit(&mut self, folder: &str, edit: Edit) -> String {
+        let Edit { tag, name, body, commit, draft, prerelease, make_latest } = edit;
+        let mut publishes = false;
+        self.mark(folder, |marks| {
+            marks.tag = tag.or_else(|| marks.tag.take());
+            marks.name = name.or_else(|| marks.name.take());
+            marks.body = body.or_else(|| marks.body.take());
+            marks.commit = commit.or_else(|| marks.commit.take());
+            marks.prerelease = prerelease.unwrap_or(marks.prerelease);
+            publishes = marks.draft && draft == Some(false);
+            marks.draft = draft.unwrap_or(marks.draft);
+            if publishes {
+                marks.never_latest = !make_latest;
+            }
+        });
+        let tag = self.marks[folder].tag.clone().filter(|_| publishes);
+        let folder = match tag {
+            Some(tag) => self.rename_folder(folder, tag),
+            None => folder.to_owned(),
+        };
+        if publishes && make_latest {
+            self.latest = Some(folder.clone());
+        }
+        folder
+    }
+
+    fn rename_folder(&mut self, from: &str, to: String) -> String {
+        fs::rename(self.root.join(from), self.root.join(&to)).expect("no other release with this tag");
+        let marks = self.marks.remove(from);
+        self.marks.extend(marks.map(|marks| (to.clone(), marks)));
+        let folders = self.folders.iter_mut().chain(self.assets.iter_mut().map(|(folder, _)| folder));
+        folders.filter(|folder| *folder == from).for_each(|folder| folder.clone_from(&to));
+        let halves = std::mem::take(&mut self.halves).into_iter();
+        self.halves =
+            halves.map(|(of, name)| if of == from { (to.clone(), name) } else { (of, name) }).collect();
+        to
+    }
+
+    /// Stores an asset; without bytes, one whose upload broke off.
+    pub(super) fn store(&mut self, folder: &str, name: &str, bytes: Option<&[u8]>) {
+        let Some(bytes) = bytes else {
+            self.halves.insert((folder.to_owned(), name.to_owned()));
+            return;
+        };
+        let mut bytes = bytes.to_owned();
+        if let Some(times) = self.corruptions.get_mut(name).filter(|times| **times > 0)
+            && let Some(byte) = bytes.first_mut()
+        {
+            *times -= 1;
+            *byte ^= 1;
+        }
+        fs::write(self.root.join(folder).join(name), bytes).expect("an asset");
+    }
+
+    /// Removes an asset.
+    pub(super) fn remove(&mut self, folder: &str, name: &str) {
+        if !self.halves.remove(&(folder.to_owned(), name.to_owned())) {
+            fs::remove_file(self.root.join(folder).join(name)).expect("an asset");
+        }
+        // Who uploads it again makes another asset.
+        for (_, known) in self.assets.iter_mut().filter(|(of, known)| *of == folder && *known == name) {
+            known.push_str(" (deleted)");
+        }
+    }
+}
+
+fn id(age: usize) -> usize {
+    5_000_000 + age
+}
+
+/// The name that a draft has in addresses.
+pub(super) fn untagged(id: usize) -> String {
+    format!("untagged-{id:020x}")
 }
 
 /// Where `item` is among `known`, at the end if it was not there yet.
