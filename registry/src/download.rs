@@ -4,6 +4,7 @@ pub(crate) mod answer;
 pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod partial;
+pub(crate) mod rate_limit;
 
 use std::fmt::Display;
 use std::sync::OnceLock;

@@ -46,6 +46,9 @@
 //! # }
 //! ```
 //!
+//! What puts releases where this crate finds them shares its ways: [`github_api`], carried by a client of
+//! [`client_builder`], and what a [`RateLimit`] says.
+//!
 //! Futures need a Tokio runtime with time and I/O enabled; a current-thread one is enough. Errors carry their
 //! [exit code](Error::exit_code) and [hint](Error::hint); their reasons are the `source()` chain. What happens meanwhile is
 //! told to a [`Progress`].
@@ -80,8 +83,9 @@ pub use cache::prune::select_for_pruning;
 pub use cache::usage::{Share, Usage};
 pub use config::{RegistryConfig, TrustedSource};
 pub use digest::{Digest, InvalidDigest};
-pub use download::client::NetworkConfig;
+pub use download::client::{NetworkConfig, client_builder};
 pub use download::connection::ConnectionError;
+pub use download::rate_limit::RateLimit;
 pub use error::{Error, Result};
 pub use fetch::{Fetched, PlannedFetch};
 pub use hint::fetch_command;
@@ -97,9 +101,11 @@ pub use progress::Progress;
 pub use requirement::{InvalidRequirement, Requirement};
 pub use resolve::{CachedEntry, Registry};
 pub use source::catalog::{ListedRelease, VERSIONS_NAME};
+pub use source::github::api::{ApiError, github_api};
 pub use source::token::{InvalidToken, Token};
 pub use source::{
     DEFAULT_REPOSITORY, DEFAULT_SERVER, GitHubConfig, GitHubRepository, Location, Source, SourceError,
+    redacted,
 };
 pub use target::{Architecture, ObjectFormat, Target, UnknownTarget};
 pub use trust::{InvalidKeyId, KeyError, KeyId, SignedIndex, Standing, TrustError, TrustedKey, TrustedKeys};

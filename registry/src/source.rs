@@ -12,6 +12,7 @@ use semver::Version;
 use url::{Host, Url};
 
 use crate::index::INDEX_NAME;
+use crate::source::github::api::ApiError;
 use crate::source::token::Token;
 
 /// The repository of the project's own releases.
@@ -47,15 +48,53 @@ pub enum Source {
 /// A repository at GitHub, or at a GitHub Enterprise server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct GitHubRepository {
-    pub(crate) server: Url,
-    pub(crate) api: Url,
+    /// Where people look at it.
+    pub server: Url,
+    /// Where programs ask.
+    pub api: Url,
     /// `owner/name`.
-    pub(crate) repository: String,
-    /// Sent to the API, and nowhere else.
-    pub(crate) token: Option<Token>,
+    pub repository: String,
+    /// A secret of the API's host.
+    pub token: Option<Token>,
 }
 
 impl GitHubRepository {
+    /// The repository that `config` names, or else the project's own.
+    pub fn new(config: &GitHubConfig) -> Result<Self, SourceError> {
+        let repository = config.repository.as_deref().unwrap_or(DEFAULT_REPOSITORY);
+        let plain = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with('.')
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        };
+        match repository.split('/').collect::<Vec<_>>()[..] {
+            [owner, name] if plain(owner) && plain(name) => {}
+            _ => return Err(SourceError::Repository { found: repository.to_owned() }),
+        }
+        let server = base_url(config.server_url.as_deref().unwrap_or(DEFAULT_SERVER), false)?;
+        let api = match &config.api_url {
+            Some(api) => base_url(api, false)?,
+            None if server.host_str() == Some("github.com") => base_url(DEFAULT_API, false)?,
+            None => join(&server, ENTERPRISE_API),
+        };
+        Ok(Self { server, api, repository: repository.to_owned(), token: config.token.clone() })
+    }
+
+    /// Both parts of its name.
+    pub fn owner_and_name(&self) -> (&str, &str) {
+        self.repository.split_once('/').expect("checked when it was made")
+    }
+
+    /// An answer's addresses may lead where its redirects may: to HTTPS, or from this machine to itself.
+    pub fn check_address(&self, url: &Url) -> Result<(), ApiError> {
+        let local = || url.scheme() == "http" && self.api.scheme() == "http" && is_loopback(url);
+        if url.scheme() == "https" || local() {
+            return Ok(());
+        }
+        let reason = format!("it leads to `{}`, which is not HTTPS", redacted(url));
+        Err(ApiError::Unusable { reason })
+    }
+
     /// Whether a token for the one is a token for the other.
     pub fn is_at_same_server(&self, other: &Self) -> bool {
         (self.server.origin(), self.api.origin()) == (other.server.origin(), other.api.origin())
@@ -127,26 +166,7 @@ pub enum SourceError {
 impl Source {
     /// GitHub releases, of the project itself unless `config` says otherwise.
     pub fn github(config: &GitHubConfig) -> Result<Self, SourceError> {
-        let repository = config.repository.as_deref().unwrap_or(DEFAULT_REPOSITORY);
-        let plain = |part: &str| {
-            !part.is_empty()
-                && !part.starts_with('.')
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
-        };
-        match repository.split('/').collect::<Vec<_>>()[..] {
-            [owner, name] if plain(owner) && plain(name) => {}
-            _ => {
-                return Err(SourceError::Repository { found: repository.to_owned() });
-            }
-        }
-        let server = base_url(config.server_url.as_deref().unwrap_or(DEFAULT_SERVER), false)?;
-        let api = match &config.api_url {
-            Some(api) => base_url(api, false)?,
-            None if server.host_str() == Some("github.com") => base_url(DEFAULT_API, false)?,
-            None => join(&server, ENTERPRISE_API),
-        };
-        let (repository, token) = (repository.to_owned(), config.token.clone());
-        Ok(Self::GitHub(GitHubRepository { server, api, repository, token }))
+        GitHubRepository::new(config).map(Self::GitHub)
     }
 
     /// What `--source` takes: a URL is a mirror, everything else is a directory. Plain HTTP needs `allow_http` unless the
@@ -252,7 +272,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 }
 
 /// The URL without a user name, password, or query, any of which may be a secret.
-pub(crate) fn redacted(url: &Url) -> String {
+pub fn redacted(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
         // Fails only for URLs that can have neither.

@@ -7,15 +7,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    HeaderMap, RANGE, RETRY_AFTER,
+    HeaderMap, RANGE,
 };
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
 use crate::download::connection::ConnectionError;
+use crate::download::rate_limit::RateLimit;
 use crate::error::{Error, Result};
 use crate::source::Location;
 use crate::source::token::Token;
@@ -150,24 +150,14 @@ pub(crate) fn open_file(path: PathBuf, offset: u64) -> Result<Answer, Failure> {
 
 /// Whether a broken connection may stand the next time.
 pub(crate) fn network(location: impl Display, error: reqwest::Error) -> Failure {
-    let passing = !error.is_builder() && !error.is_redirect() && !is_about_certificates(&error);
-    let source = ConnectionError::new(error);
-    let error = Box::new(Error::Network { location: location.to_string(), source });
-    if passing { Failure::Passing { error, pause: None } } else { Failure::Final(error) }
+    broken(location, ConnectionError::new(error))
 }
 
-fn is_about_certificates(error: &reqwest::Error) -> bool {
-    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        match inner {
-            Some(inner) if inner.is::<rustls::Error>() => return true,
-            _ if error.is::<rustls::Error>() => return true,
-            _ => {}
-        }
-        next = error.source();
-    }
-    false
+/// The same, of what is known already.
+pub(crate) fn broken(location: impl Display, source: ConnectionError) -> Failure {
+    let passing = source.may_pass();
+    let error = Box::new(Error::Network { location: location.to_string(), source });
+    if passing { Failure::Passing { error, pause: None } } else { Failure::Final(error) }
 }
 
 /// Any answer that is neither the file nor "not found". `authenticated` is whether GitHub's API got a token.
@@ -177,13 +167,9 @@ pub(crate) fn refused(
     headers: &HeaderMap,
     authenticated: Option<bool>,
 ) -> Failure {
-    let asked = header(headers, &RETRY_AFTER).and_then(|text| pause_of(text, Timestamp::now()));
-    let limited = matches!(status, StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS);
-    let exhausted = limited && headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+    let RateLimit { retry_after: asked, is_exhausted, reset } = RateLimit::of(status, headers);
     let location = location.to_string();
-    if exhausted && asked.is_none() {
-        let reset = headers.get("x-ratelimit-reset").and_then(|reset| reset.to_str().ok()?.parse().ok());
-        let reset = reset.and_then(|seconds| Timestamp::from_second(seconds).ok());
+    if is_exhausted && asked.is_none() {
         return Error::RateLimited { location, status, reset, authenticated }.into();
     }
     let detail = asked.map(|asked| format!(", try again in {} s", asked.as_secs())).unwrap_or_default();
@@ -194,15 +180,6 @@ pub(crate) fn refused(
         status => status.is_server_error(),
     };
     if passing { Failure::Passing { error, pause: asked } } else { Failure::Final(error) }
-}
-
-/// `Retry-After`: seconds or a date (RFC 9110, 10.2.3).
-fn pause_of(text: &str, now: Timestamp) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
 }
 
 /// What explains wrong bytes: a login page, or a helpful proxy.
@@ -233,15 +210,5 @@ mod tests {
         for text in ["", "bytes", "bytes */200", "bytes a-b/c", "lines 1-2/3", "bytes 1-2"] {
             assert!(Place::of_content_range(text).is_none(), "{text}");
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = "2026-01-01T00:00:00Z".parse().unwrap();
-        let seconds = |text| pause_of(text, now).map(|pause| pause.as_secs());
-        assert_eq!(seconds("7"), Some(7));
-        assert_eq!(seconds("Thu, 01 Jan 2026 00:00:30 GMT"), Some(30));
-        assert_eq!(seconds("Wed, 31 Dec 2025 00:00:00 GMT"), Some(0));
-        assert_eq!(seconds("soon"), None);
     }
 }

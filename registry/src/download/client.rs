@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, redirect};
+use reqwest::{Client, ClientBuilder, redirect};
 
 use crate::source::is_loopback;
 
@@ -35,15 +35,18 @@ impl Default for NetworkConfig {
     }
 }
 
-/// Proxies and certificates are the system's, as `reqwest` finds them.
-pub(crate) fn client(config: &NetworkConfig, allow_http: bool) -> reqwest::Result<Client> {
+/// What every client of this project begins with. Proxies and certificates are the system's, as `reqwest` finds them; how
+/// long to wait for an answer, and where to be sent, is for who completes it to say.
+pub fn client_builder(config: &NetworkConfig) -> ClientBuilder {
     // Fails only where the program has chosen a provider already, which is then used.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder()
-        .user_agent(&config.user_agent)
-        .connect_timeout(config.connect_timeout)
+    Client::builder().user_agent(&config.user_agent).connect_timeout(config.connect_timeout).referer(false)
+}
+
+/// The client of downloads.
+pub(crate) fn client(config: &NetworkConfig, allow_http: bool) -> reqwest::Result<Client> {
+    client_builder(config)
         .read_timeout(config.idle_timeout)
-        .referer(false)
         .redirect(redirect::Policy::custom(move |attempt| follow(attempt, allow_http)))
         .build()
 }

@@ -1,7 +1,7 @@
 //! Why a connection failed, in the words of the one that knows.
 
 use std::error::Error;
-use std::fmt;
+use std::{fmt, io};
 
 /// A failure of the HTTP client.
 ///
@@ -12,8 +12,13 @@ pub struct ConnectionError(reqwest::Error);
 
 impl ConnectionError {
     /// The URL after redirects may hold a signature that is a secret, and is left out.
-    pub(crate) fn new(error: reqwest::Error) -> Self {
+    pub fn new(error: reqwest::Error) -> Self {
         Self(error.without_url())
+    }
+
+    /// Whether the connection may stand the next time.
+    pub fn may_pass(&self) -> bool {
+        !self.0.is_builder() && !self.0.is_redirect() && !is_about_certificates(&self.0)
     }
 }
 
@@ -24,6 +29,20 @@ impl fmt::Display for ConnectionError {
 }
 
 impl Error for ConnectionError {}
+
+fn is_about_certificates(error: &reqwest::Error) -> bool {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        match inner {
+            Some(inner) if inner.is::<rustls::Error>() => return true,
+            _ if error.is::<rustls::Error>() => return true,
+            _ => {}
+        }
+        next = error.source();
+    }
+    false
+}
 
 /// The text of the last reason that has one.
 fn innermost(error: &(dyn Error + 'static)) -> String {

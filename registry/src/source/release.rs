@@ -149,7 +149,8 @@ async fn assets(
     let tag = format!("v{version}");
     let ask = async || -> Result<_, Failure> {
         let release = github::release(downloader.client(source, false)?, at, &tag).await?;
-        release.assets.iter().try_for_each(|asset| github::check_address(&asset.url, at))?;
+        let mut addresses = release.assets.iter().map(|asset| &asset.url);
+        addresses.try_for_each(|url| at.check_address(url)).map_err(|error| github::failure(error, at))?;
         Ok(release)
     };
     let release = downloader.persist(progress, ask).await?;

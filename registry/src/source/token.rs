@@ -22,7 +22,7 @@ impl Token {
     }
 
     /// The value of the `Authorization` header (RFC 6750), marked as a secret.
-    pub(crate) fn authorization(&self) -> HeaderValue {
+    pub fn authorization(&self) -> HeaderValue {
         let value = HeaderValue::try_from(format!("Bearer {}", self.0));
         let mut value = value.expect("visible characters make a header");
         value.set_sensitive(true);
