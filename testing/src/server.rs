@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use crate::answer::{Answer, Reply};
 use crate::request::Request;
@@ -45,6 +46,9 @@ pub enum Fault {
     /// Reads so many bytes of the request's body, of which what has come is looked at, and then nothing, without closing.
     StallRequestAfter(u64),
 }
+
+/// Longer than anything that is waited for takes on a busy machine.
+const LONGEST_WAIT: Duration = Duration::from_mins(2);
 
 /// When the server misbehaves.
 struct Rule {
@@ -134,12 +138,16 @@ impl Server {
         state.requests.iter().filter(|request| request.path.ends_with(path)).cloned().collect()
     }
 
-    /// Waits until there were `count` requests for paths that end with `path`.
+    /// Waits until there were `count` requests for paths that end with `path`; not for ever, since who should ask may have
+    /// ended.
     pub fn wait_for(&self, path: &str, count: usize) {
         let too_few = |state: &State| {
             state.requests.iter().filter(|request| request.path.ends_with(path)).count() < count
         };
-        self.shared.wait_while(too_few);
+        let state = self.shared.lock();
+        let waited = self.shared.changed.wait_timeout_while(state, LONGEST_WAIT, |state| too_few(state));
+        let waited = waited.unwrap_or_else(PoisonError::into_inner).1;
+        assert!(!waited.timed_out(), "there were no {count} requests for `{path}`");
     }
 
     /// Answers the requests that [`Fault::Hold`] holds.
@@ -185,7 +193,12 @@ impl Shared {
             Some(Fault::Status(status, headers)) => return answer.whole(status, headers, &[]),
             Some(Fault::Body(body, headers)) => return answer.whole(200, headers, &body),
             Some(Fault::LoseRequest) => return Ok(()),
-            Some(Fault::Hold) => self.wait_while(|state| !state.released && !state.stopped),
+            Some(Fault::Hold) => {
+                self.wait_while(|state| !state.released && !state.stopped);
+                if self.lock().stopped {
+                    return Ok(());
+                }
+            }
             _ => {}
         }
         let reply = (self.handler)(&request);
