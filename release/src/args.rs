@@ -8,7 +8,7 @@ use semver::Version;
 
 use crate::third_party::Program;
 
-/// Packs, indexes and signs a release of encoderfile base binaries.
+/// Packs, indexes, signs and publishes a release of encoderfile base binaries.
 #[derive(Debug, Parser)]
 #[command(
     name = "encoderfile-release",
@@ -20,8 +20,9 @@ use crate::third_party::Program;
       --out dist/v0.1.0
   encoderfile-release index --version 0.1.0 dist/v0.1.0
   encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
+  encoderfile-release publish dist/v0.1.0 --repo encoderfile/encoderfile --notes CHANGELOG.md
 
-Exit codes: 0 done, 1 failed, 2 usage, 4 a check did not hold."
+Exit codes: 0 done, 1 failed, 2 usage, 4 a check did not hold, 5 network, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -90,6 +91,22 @@ pub(crate) enum Command {
         key: PathBuf,
     },
 
+    /// Publish the release of a directory at GitHub
+    ///
+    /// Makes a draft, uploads all files, reads back their names, sizes and hashes, and only then publishes. Run again
+    /// after any failure or interruption, it goes on where it stopped. What is published is never changed: if it is
+    /// what the directory holds, there is nothing to do, and otherwise it is refused.
+    ///
+    /// The token is read from `GH_TOKEN` or `GITHUB_TOKEN`, and needs write access to the repository's contents.
+    /// `GITHUB_API_URL` and `GITHUB_SERVER_URL` name another server than github.com. The address of the release is
+    /// printed on standard output, everything else on standard error.
+    #[command(after_help = "Examples:
+  encoderfile-release publish dist/v0.1.0 --repo encoderfile/encoderfile --dry-run
+  encoderfile-release publish dist/v0.1.0 --repo encoderfile/encoderfile --notes CHANGELOG.md
+  encoderfile-release publish dist/v0.1.0 --repo \"$GITHUB_REPOSITORY\" \\
+      --notes CHANGELOG.md --target-commitish \"$GITHUB_SHA\" --draft")]
+    Publish(PublishArguments),
+
     /// Write `THIRD_PARTY.md`: what a program is made of, and under which licences
     #[command(after_help = "Examples:
   encoderfile-release third-party --program encoderfile-runtime --target x86_64-unknown-linux-gnu
@@ -136,4 +153,33 @@ pub(crate) struct PackArguments {
     /// zstd level; a low one is quick, for a release that only this machine sees
     #[arg(long, value_name = "N", default_value_t = 19, value_parser = clap::value_parser!(i32).range(1..=22))]
     pub(crate) level: i32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublishArguments {
+    /// Directory of the release, signed
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Repository
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(crate) repo: String,
+    /// Changelog, whose section for the version becomes the release's text; or a file that is that text. A draft that
+    /// is there keeps its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) notes: Option<PathBuf>,
+    /// Commit that the tag is made at, if there is no such tag yet [default: the newest of the default branch]
+    #[arg(long, value_name = "SHA")]
+    pub(crate) target_commitish: Option<String>,
+    /// Leave it a draft, to be published by hand or by another run
+    #[arg(long)]
+    pub(crate) draft: bool,
+    /// Print what would be done, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How often a failure that may pass is tried again
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) retries: u32,
+    /// How long to wait while nothing happens
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) timeout: u32,
 }

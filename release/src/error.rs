@@ -10,6 +10,7 @@ use semver::Version;
 
 use crate::floor::FloorError;
 use crate::keygen::PASSWORD_VARIABLE;
+use crate::publish::PublishError;
 
 /// Why a command stopped.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,9 @@ pub(crate) enum Error {
     #[error("cannot read the pinned ONNX Runtime version in `{}`", .path.display())]
     Pins { path: PathBuf, source: toml::de::Error },
 
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+
     #[error("`SOURCE_DATE_EPOCH` is not a time: `{found}`")]
     SourceDateEpoch { found: String },
 }
@@ -108,6 +112,7 @@ impl Error {
                 vec![("expected", "seconds since 1970, such as 1767323045".to_owned())]
             }
             Self::Floor { source, .. } => source.details(),
+            Self::Publish(error) => error.details(),
             _ => Vec::new(),
         }
     }
@@ -127,6 +132,7 @@ impl Error {
             Self::WrongVersion { .. } => "pack the base binaries of this version, or index them as theirs".into(),
             Self::RuntimeAsCli { .. } => "give it as `--runtime`, and the `encoderfile` executable as `--cli`".into(),
             Self::Floor { source, .. } => return source.hint(),
+            Self::Publish(error) => return error.hint(),
             Self::Archive { .. } => "make it again with `encoderfile-release pack`".into(),
             Self::NoArchives { .. } => "make them with `encoderfile-release pack --out` this directory".into(),
             Self::UnknownFiles { .. } => "move them away: all of a release's files are published".into(),
@@ -158,7 +164,7 @@ impl Error {
         Some(hint)
     }
 
-    /// 0 is done, 1 failed, 2 usage, 4 a check that did not hold.
+    /// 0 is done, 1 failed, 2 usage, 4 a check that did not hold, 5 network.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::EmptyPassword | Self::PasswordNotText | Self::SourceDateEpoch { .. } => 2,
@@ -178,6 +184,7 @@ impl Error {
             | Self::Missing { .. }
             | Self::Mismatch { .. }
             | Self::NoLicence { .. } => 4,
+            Self::Publish(error) => error.exit_code(),
             _ => 1,
         }
     }

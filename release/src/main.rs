@@ -1,7 +1,7 @@
 //! The maintainers' tool: makes a release of base binaries out of built executables.
 //!
-//! `pack` makes archives, `index` describes them in one document, `sign` vouches for both. Each step reads the files of
-//! the one before it and nothing else, and can be run again.
+//! `pack` makes archives, `index` describes them in one document, `sign` vouches for both, `publish` brings them to GitHub.
+//! Each step reads the files of the one before it and nothing else, and can be run again.
 
 mod archive;
 mod args;
@@ -13,6 +13,7 @@ mod index;
 mod keygen;
 mod output;
 mod pack;
+mod publish;
 mod sign;
 mod source_date;
 mod third_party;
@@ -47,6 +48,7 @@ fn run(command: Command) -> Result<String, Error> {
         Command::Pack(arguments) => pack::pack(&arguments)?.to_string(),
         Command::Index { version, directory } => index::index(&directory, &version)?.to_string(),
         Command::Sign { directory, key } => sign::sign(&directory, &key, keygen::password()?)?.to_string(),
+        Command::Publish(arguments) => publish::publish(&arguments)?.to_string(),
         Command::ThirdParty { program, target, out, manifest_path } => {
             let notices = Notices {
                 program,

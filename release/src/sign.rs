@@ -46,7 +46,7 @@ pub(crate) fn sign(directory: &Path, key: &Path, password: Option<String>) -> Re
 
 /// Reads a release and checks that its index describes it: each file with its bytes and its trusted comment. The same
 /// bytes are checked and signed, so that nobody can change a file in between.
-fn release_files(directory: &Path) -> Result<Vec<(PathBuf, Vec<u8>, String)>, Error> {
+pub(crate) fn release_files(directory: &Path) -> Result<Vec<(PathBuf, Vec<u8>, String)>, Error> {
     let index_path = directory.join(INDEX_NAME);
     let document = std::fs::read(&index_path).map_err(Error::io("read", &index_path))?;
     let index =
@@ -136,7 +136,8 @@ fn is_encrypted(key: &str) -> bool {
     key.lines().nth(1).is_some_and(|line| line.starts_with("RWRTY"))
 }
 
-fn signature_path(path: &Path) -> PathBuf {
+/// Where the signature of a file is.
+pub(crate) fn signature_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(SIGNATURE_SUFFIX);
     name.into()

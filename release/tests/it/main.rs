@@ -7,6 +7,7 @@ mod help;
 mod index;
 mod keygen;
 mod pack;
+mod publish;
 mod sign;
 mod third_party;
 
@@ -61,7 +62,10 @@ impl Workshop {
     fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_encoderfile-release"));
         command.args(arguments).current_dir(self.directory.path());
-        for variable in ["SOURCE_DATE_EPOCH", "ENCODERFILE_KEY_PASSWORD", "CARGO_TARGET_DIR"] {
+        let own = ["SOURCE_DATE_EPOCH", "ENCODERFILE_KEY_PASSWORD", "CARGO_TARGET_DIR"];
+        let of_github = ["GH_TOKEN", "GITHUB_TOKEN", "GITHUB_API_URL", "GITHUB_SERVER_URL"];
+        let proxies = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+        for variable in [&own[..], &of_github, &proxies].concat() {
             command.env_remove(variable);
         }
         command
@@ -79,7 +83,11 @@ impl Workshop {
 
     /// A base binary for `target` with the floor glibc 2.17 or macOS 13.0.
     fn runtime(&self, name: &str, target: Target) -> PathBuf {
-        self.write(name, &runtime(target, VERSION))
+        self.runtime_of(name, target, VERSION)
+    }
+
+    fn runtime_of(&self, name: &str, target: Target, version: &str) -> PathBuf {
+        self.write(name, &runtime(target, version))
     }
 
     /// Packs a base binary and, with `cli`, a command line into `dist`.
