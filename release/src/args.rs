@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use encoderfile_registry::Target;
+use encoderfile_registry::{KeyId, Target};
 use semver::Version;
 
 use crate::third_party::Program;
@@ -106,6 +106,25 @@ pub(crate) enum Command {
   encoderfile-release publish dist/v0.1.0 --repo \"$GITHUB_REPOSITORY\" \\
       --notes CHANGELOG.md --target-commitish \"$GITHUB_SHA\" --draft")]
     Publish(PublishArguments),
+
+    /// Check that a checkout may be released under a tag, and print the release's notes
+    ///
+    /// The tag must be that of the workspace's version, the changelog must have a section for it, which is what is
+    /// printed, and the signing key must be one that clients will know and that is not revoked.
+    #[command(after_help = "Examples:
+  encoderfile-release preflight --tag v0.1.0
+  encoderfile-release preflight --tag v0.1.0 --key-id 0123456789ABCDEF > notes.md")]
+    Preflight {
+        /// The tag
+        #[arg(long, value_name = "TAG")]
+        tag: String,
+        /// Id of the key that will sign; without it, any key will do that is compiled in
+        #[arg(long, value_name = "ID")]
+        key_id: Option<KeyId>,
+        /// Root of the checkout
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        directory: PathBuf,
+    },
 
     /// Write `THIRD_PARTY.md`: what a program is made of, and under which licences
     #[command(after_help = "Examples:

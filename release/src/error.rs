@@ -10,6 +10,7 @@ use semver::Version;
 
 use crate::floor::FloorError;
 use crate::keygen::PASSWORD_VARIABLE;
+use crate::preflight::PreflightError;
 use crate::publish::PublishError;
 
 /// Why a command stopped.
@@ -81,6 +82,8 @@ pub(crate) enum Error {
     Pins { path: PathBuf, source: toml::de::Error },
 
     #[error(transparent)]
+    Preflight(#[from] PreflightError),
+    #[error(transparent)]
     Publish(#[from] PublishError),
 
     #[error("`SOURCE_DATE_EPOCH` is not a time: `{found}`")]
@@ -113,6 +116,7 @@ impl Error {
             }
             Self::Floor { source, .. } => source.details(),
             Self::Publish(error) => error.details(),
+            Self::Preflight(error) => error.details(),
             _ => Vec::new(),
         }
     }
@@ -133,6 +137,7 @@ impl Error {
             Self::RuntimeAsCli { .. } => "give it as `--runtime`, and the `encoderfile` executable as `--cli`".into(),
             Self::Floor { source, .. } => return source.hint(),
             Self::Publish(error) => return error.hint(),
+            Self::Preflight(error) => return error.hint(),
             Self::Archive { .. } => "make it again with `encoderfile-release pack`".into(),
             Self::NoArchives { .. } => "make them with `encoderfile-release pack --out` this directory".into(),
             Self::UnknownFiles { .. } => "move them away: all of a release's files are published".into(),
@@ -183,7 +188,8 @@ impl Error {
             | Self::NotIndexed { .. }
             | Self::Missing { .. }
             | Self::Mismatch { .. }
-            | Self::NoLicence { .. } => 4,
+            | Self::NoLicence { .. }
+            | Self::Preflight(_) => 4,
             Self::Publish(error) => error.exit_code(),
             _ => 1,
         }

@@ -13,6 +13,7 @@ mod index;
 mod keygen;
 mod output;
 mod pack;
+mod preflight;
 mod publish;
 mod sign;
 mod source_date;
@@ -49,6 +50,7 @@ fn run(command: Command) -> Result<String, Error> {
         Command::Index { version, directory } => index::index(&directory, &version)?.to_string(),
         Command::Sign { directory, key } => sign::sign(&directory, &key, keygen::password()?)?.to_string(),
         Command::Publish(arguments) => publish::publish(&arguments)?.to_string(),
+        Command::Preflight { tag, key_id, directory } => preflight::preflight(&directory, &tag, key_id)?,
         Command::ThirdParty { program, target, out, manifest_path } => {
             let notices = Notices {
                 program,

@@ -6,7 +6,7 @@ use crate::Workshop;
 fn help_of_every_command() {
     let workshop = Workshop::new();
     insta::assert_snapshot!("help", workshop.run(&["--help"]));
-    for command in ["keygen", "pack", "index", "sign", "publish", "third-party"] {
+    for command in ["keygen", "pack", "index", "sign", "publish", "preflight", "third-party"] {
         insta::assert_snapshot!(format!("help_{command}"), workshop.run(&[command, "--help"]));
     }
 }

@@ -7,6 +7,7 @@ mod help;
 mod index;
 mod keygen;
 mod pack;
+mod preflight;
 mod publish;
 mod sign;
 mod third_party;
