@@ -18,6 +18,7 @@ mod github;
 mod help;
 #[cfg(target_os = "linux")]
 mod hostile;
+mod install;
 mod look_inside;
 mod mach_o;
 mod model_folder;

@@ -1,0 +1,449 @@
+//! `install.sh`, run by every shell there is here, against a release that the real tools made.
+//!
+//! The C program `minisign` is looked for where `ENCODERFILE_MINISIGN` says, and on `PATH` (`tools/minisign.sh` gets it);
+//! tests that need it print that they are skipped where it is not.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use encoderfile_testing::{Fault, Server, SigningKey, build_executable};
+use tempfile::TempDir;
+
+use crate::sandbox::{HOST, Said, VERSION, flip, runtime};
+
+/// What the script may call. Not `minisign`, which a test adds.
+const TOOLS: [&str; 23] = [
+    "awk",
+    "cat",
+    "chmod",
+    "cp",
+    "curl",
+    "getconf",
+    "grep",
+    "head",
+    "ldd",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "rm",
+    "sed",
+    "sh",
+    "sha256sum",
+    "shasum",
+    "sysctl",
+    "tar",
+    "tr",
+    "uname",
+    "wc",
+    "zstd",
+];
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../install.sh")
+}
+
+/// Where a program is on this machine's `PATH`.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+#[expect(clippy::print_stdout, reason = "a test that was not made should not look like one that was")]
+fn minisign() -> Option<PathBuf> {
+    let found = std::env::var_os("ENCODERFILE_MINISIGN").map(PathBuf::from).or_else(|| find("minisign"));
+    if found.is_none() {
+        println!("skipped: minisign is not on PATH, and ENCODERFILE_MINISIGN is not set");
+    }
+    found
+}
+
+/// A release with the command line in it, signed; made once.
+struct Signed {
+    folder: TempDir,
+}
+
+impl Signed {
+    fn get() -> &'static Self {
+        static SIGNED: OnceLock<Signed> = OnceLock::new();
+        SIGNED.get_or_init(|| {
+            let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+            let tool = build_executable("encoderfile-release");
+            let run = |arguments: &[&OsStr]| {
+                let output = Command::new(&tool).args(arguments).current_dir(folder.path()).output().unwrap();
+                assert!(output.status.success(), "{arguments:?}: {output:?}");
+            };
+            fs::write(folder.path().join("NOTICES.md"), "notices\n").unwrap();
+            let text =
+                |texts: &[&'static str]| texts.iter().map(|text| OsStr::new(*text)).collect::<Vec<_>>();
+            run(&text(&["keygen", "--out", "keys"]));
+            let mut pack = text(&["pack", "--level=1", "--out=release", "--third-party=NOTICES.md"]);
+            pack.extend(text(&["--cli-third-party=NOTICES.md", "--target", HOST, "--runtime"]));
+            pack.extend([
+                runtime().as_os_str(),
+                OsStr::new("--cli"),
+                OsStr::new(env!("CARGO_BIN_EXE_encoderfile")),
+            ]);
+            run(&pack);
+            run(&text(&["index", "--version", VERSION, "release"]));
+            run(&text(&["sign", "release", "--key=keys/encoderfile.key"]));
+            Self { folder }
+        })
+    }
+
+    fn public_key(&self) -> PathBuf {
+        self.folder.path().join("keys/encoderfile.pub")
+    }
+}
+
+/// A machine with few programs, an empty home, and a copy of the release on a mirror.
+struct Machine {
+    folder: TempDir,
+    server: Server,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let release = folder.path().join("dist").join(format!("v{VERSION}"));
+        fs::create_dir_all(&release).unwrap();
+        for entry in fs::read_dir(Signed::get().folder.path().join("release")).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), release.join(entry.file_name())).unwrap();
+        }
+        let server = Server::start(&folder.path().join("dist"));
+        let machine = Self { folder, server };
+        fs::create_dir(machine.path("tools")).unwrap();
+        TOOLS.iter().filter_map(|name| find(name)).for_each(|program| machine.has(&program));
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn release(&self, file: &str) -> PathBuf {
+        self.path("dist").join(format!("v{VERSION}")).join(file)
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.release(&format!("encoderfile-{HOST}.tar.zst"))
+    }
+
+    fn has(&self, program: &Path) {
+        symlink(program, self.path("tools").join(program.file_name().unwrap())).unwrap();
+    }
+
+    fn lacks(&self, name: &str) {
+        let _ = fs::remove_file(self.path("tools").join(name));
+    }
+
+    /// A program that prints a text instead of doing its work.
+    fn has_instead(&self, name: &str, text: &str) {
+        self.lacks(name);
+        let file = self.path("tools").join(name);
+        fs::write(&file, format!("#!/bin/sh\necho '{text}'\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn command(&self, shell: &[&str], arguments: &[&str]) -> Command {
+        let mut command = Command::new(find(shell[0]).unwrap());
+        command.args(&shell[1..]).arg(script()).args(arguments).env_clear().stdin(Stdio::null());
+        command
+            .env("PATH", self.path("tools"))
+            .env("HOME", self.path("home"))
+            .current_dir(self.folder.path());
+        command
+    }
+
+    /// From the mirror, this version.
+    fn install(&self, arguments: &[&str]) -> Said {
+        let mirror = ["--source", &self.server.url(), "--version", VERSION];
+        self.command(&["sh"], &[&mirror[..], arguments].concat()).output().unwrap().into()
+    }
+
+    fn installed(&self) -> PathBuf {
+        self.path("home/.local/bin/encoderfile")
+    }
+
+    #[track_caller]
+    fn works(&self) {
+        let output = Command::new(self.installed()).arg("--version").output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("encoderfile {VERSION}\n"));
+        self.is_tidy(&["encoderfile"]);
+    }
+
+    /// Nothing but this is where it installs to.
+    #[track_caller]
+    fn is_tidy(&self, expected: &[&str]) {
+        let folder = self.installed();
+        let Ok(entries) = fs::read_dir(folder.parent().unwrap()) else {
+            assert!(expected.is_empty());
+            return;
+        };
+        let names: Vec<OsString> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, expected);
+    }
+}
+
+fn key() -> String {
+    Signed::get().public_key().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_signed_release_is_installed_by_every_shell() {
+    let Some(minisign) = minisign() else { return };
+    for shell in [&["sh"][..], &["dash"], &["bash"], &["busybox", "sh"], &["zsh"]] {
+        if find(shell[0]).is_none() {
+            continue;
+        }
+        let machine = Machine::new();
+        machine.has(&minisign);
+        let (url, key) = (machine.server.url(), key());
+        let arguments = ["--source", &url, "--version", VERSION, "--trusted-key", &key];
+        let said: Said = machine.command(shell, &arguments).output().unwrap().into();
+        let said = said.ok();
+        assert!(
+            said.stderr.contains("verified: signatures of index and archive by RW"),
+            "{shell:?} {said:?}"
+        );
+        assert!(!said.stderr.contains("warning"), "{shell:?} {said:?}");
+        assert!(said.stderr.contains("hint: ") && said.stderr.contains("is not on PATH"), "{said:?}");
+        machine.works();
+    }
+}
+
+#[test]
+fn without_minisign_it_says_what_is_not_proven() {
+    let machine = Machine::new();
+    let said = machine.install(&[]).ok();
+    assert!(said.stderr.contains("verified: SHA-256 of the archive, from the release's index"), "{said:?}");
+    assert!(said.stderr.contains("warning: no signature was checked, since no key is known"), "{said:?}");
+    machine.works();
+
+    // Who names a key wants it to count.
+    let said = machine.install(&["--trusted-key", &key()]);
+    said.failed(1, &["`minisign` is not installed", "hint: "]);
+}
+
+#[test]
+fn the_latest_release_is_found_without_an_api() {
+    let machine = Machine::new();
+    let releases = machine.path("dist/somebody/encoderfile/releases");
+    fs::create_dir_all(releases.join("download")).unwrap();
+    fs::create_dir_all(releases.join("latest")).unwrap();
+    let folder = machine.path("dist").join(format!("v{VERSION}"));
+    symlink(&folder, releases.join(format!("download/v{VERSION}"))).unwrap();
+    symlink(&folder, releases.join("latest/download")).unwrap();
+    let mut command = machine.command(&["sh"], &[]);
+    command.env("GITHUB_SERVER_URL", machine.server.url());
+    command.env("ENCODERFILE_GITHUB_REPO", "somebody/encoderfile");
+    let said = Said::from(command.output().unwrap()).ok();
+    assert!(said.stderr.contains(&format!("installed encoderfile {VERSION}")), "{said:?}");
+    machine.works();
+    // The archive is that of the version which the index has named, whatever is the latest by now.
+    let archive = format!("/releases/download/v{VERSION}/encoderfile-{HOST}.tar.zst");
+    assert_eq!(machine.server.requests(&archive).len(), 1);
+}
+
+#[test]
+fn a_directory_is_a_source_too() {
+    let machine = Machine::new();
+    let folder = machine.path("dist").join(format!("v{VERSION}"));
+    let said =
+        machine.command(&["sh"], &["--source", folder.to_str().unwrap(), "--to", "bin"]).output().unwrap();
+    Said::from(said).ok();
+    assert!(machine.path("bin/encoderfile").is_file());
+    let said = machine.command(&["sh"], &["--source", "dist"]).output().unwrap();
+    Said::from(said)
+        .failed(2, &["does not say which release is the latest", "hint: name one with `--version`"]);
+}
+
+#[test]
+fn wget_will_do() {
+    let Some(wget) = find("wget") else { return };
+    let machine = Machine::new();
+    machine.lacks("curl");
+    machine.install(&[]).failed(1, &["neither `curl` nor `wget` is installed"]);
+    machine.has(&wget);
+    machine.install(&[]).ok();
+    machine.works();
+    fs::remove_file(machine.archive()).unwrap();
+    machine.install(&[]).failed(3, &["there is no http://"]);
+}
+
+#[test]
+fn one_flipped_byte_is_found() {
+    let machine = Machine::new();
+    machine.install(&[]).ok();
+    let before = fs::read(machine.installed()).unwrap();
+    flip(&machine.archive(), 1000);
+    let said = machine.install(&[]);
+    said.failed(4, &["does not match the release's index", "expected: sha256 ", "found:    sha256 "]);
+    assert_eq!(fs::read(machine.installed()).unwrap(), before);
+    machine.is_tidy(&["encoderfile"]);
+}
+
+#[test]
+fn a_changed_index_is_found() {
+    let Some(minisign) = minisign() else { return };
+    let machine = Machine::new();
+    machine.has(&minisign);
+    let index = machine.release("base-index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    fs::write(&index, text.replacen("\"published\": \"2", "\"published\": \"1", 1)).unwrap();
+    machine
+        .install(&["--trusted-key", &key()])
+        .failed(4, &["is not by a trusted key, or the file was changed"]);
+    machine.is_tidy(&[]);
+}
+
+#[test]
+fn the_signature_of_somebody_else_counts_for_nothing() {
+    let Some(minisign) = minisign() else { return };
+    let machine = Machine::new();
+    machine.has(&minisign);
+    let other = SigningKey::generate().public();
+    machine.install(&["--trusted-key", &other]).failed(4, &["is not by a trusted key"]);
+    // Several keys, the right one among them.
+    machine.install(&["--trusted-key", &other, "--trusted-key", &key()]).ok();
+    machine.works();
+}
+
+/// A genuine signature of something else, such as an old release, does not make it this one.
+#[test]
+fn a_replayed_release_is_found() {
+    let Some(minisign) = minisign() else { return };
+    let machine = Machine::new();
+    machine.has(&minisign);
+    fs::rename(machine.path("dist").join(format!("v{VERSION}")), machine.path("dist/v9.9.9")).unwrap();
+    let (url, key) = (machine.server.url(), key());
+    let arguments = ["--source", &url, "--version", "v9.9.9", "--trusted-key", &key];
+    let said: Said = machine.command(&["sh"], &arguments).output().unwrap().into();
+    said.failed(4, &["is the index of version", "not of 9.9.9"]);
+
+    let signer = SigningKey::generate();
+    let index = machine.path("dist/v9.9.9/base-index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    let renamed = text.replacen(&format!("\"version\": \"{VERSION}\""), "\"version\": \"9.9.9\"", 1);
+    fs::write(&index, &renamed).unwrap();
+    let comment = format!("encoderfile base-index v{VERSION}");
+    let signature = machine.path("dist/v9.9.9/base-index.json.minisig");
+    fs::write(signature, signer.sign(renamed.as_bytes(), &comment)).unwrap();
+    let public = signer.public();
+    let arguments = ["--source", &url, "--version", "9.9.9", "--trusted-key", &public];
+    let said: Said = machine.command(&["sh"], &arguments).output().unwrap().into();
+    said.failed(4, &["is one of other bytes", &comment]);
+    machine.is_tidy(&[]);
+}
+
+#[test]
+fn what_is_not_there_is_said_to_be_missing() {
+    let machine = Machine::new();
+    fs::remove_file(machine.archive()).unwrap();
+    machine
+        .install(&[])
+        .failed(3, &["there is no http://", "encoderfile-", "hint: is there such a release?"]);
+    let url = machine.server.url();
+    let said = machine.command(&["sh"], &["--source", &url, "--version", "0.0.7"]).output().unwrap();
+    Said::from(said).failed(3, &["/v0.0.7/base-index.json"]);
+    machine.is_tidy(&[]);
+}
+
+#[test]
+fn a_download_that_ends_early_is_no_download() {
+    let machine = Machine::new();
+    machine.server.misbehave(".tar.zst", Fault::CutAfter(5000), 1);
+    machine.install(&[]).failed(5, &["cannot download http://", "hint: nothing was installed"]);
+    // Without a length nobody notices but who counts.
+    machine.server.misbehave(".tar.zst", Fault::NoLength(5000), 1);
+    machine.install(&[]).failed(4, &["has 5000 bytes, and the index says "]);
+    machine.is_tidy(&[]);
+    machine.install(&[]).ok();
+    machine.works();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn musl_is_refused_before_anything_is_downloaded() {
+    let machine = Machine::new();
+    machine.lacks("getconf");
+    machine.has_instead("ldd", "musl libc (x86_64)");
+    let said = machine.install(&[]);
+    said.failed(3, &["this system's C library is musl", "hint: use a system or an image with glibc"]);
+    assert!(machine.server.requests("").is_empty());
+    machine.is_tidy(&[]);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_old_glibc_is_told() {
+    let machine = Machine::new();
+    machine.has_instead("getconf", "glibc 2.9");
+    let said = machine.install(&[]).ok();
+    assert!(said.stderr.contains("warning: this system's glibc 2.9 is older than 2."), "{said:?}");
+}
+
+#[test]
+fn other_systems_are_refused() {
+    let machine = Machine::new();
+    machine.has_instead("uname", "FreeBSD");
+    machine
+        .install(&[])
+        .failed(3, &["there is no `encoderfile` for FreeBSD", "hint: releases are for Linux and macOS"]);
+}
+
+#[test]
+fn without_zstd_it_stops_before_it_downloads() {
+    let machine = Machine::new();
+    machine.lacks("zstd");
+    machine.has_instead("tar", "tar (GNU tar) 1.34");
+    machine.install(&[]).failed(1, &["nothing here unpacks zstd", "apt-get install zstd"]);
+    assert!(machine.server.requests("").is_empty());
+}
+
+#[test]
+fn plain_http_is_for_this_machine_only() {
+    let machine = Machine::new();
+    let arguments = ["--version", VERSION, "--source"];
+    for source in ["http://mirror.example", "http://127.0.0.1.example", "ftp://mirror.example"] {
+        let said = machine.command(&["sh"], &[&arguments[..], &[source]].concat()).output().unwrap();
+        Said::from(said).failed(2, &["is not HTTPS"]);
+    }
+}
+
+/// `curl … | sh`, with a connection that breaks: whatever has come of the script does nothing.
+#[test]
+fn a_part_of_the_script_does_nothing() {
+    let machine = Machine::new();
+    let text = fs::read(script()).unwrap();
+    let whole = text.trim_ascii_end().len();
+    for length in (0..whole).step_by(411).chain(whole - 25..whole) {
+        let part = machine.path("part.sh");
+        fs::write(&part, &text[..length]).unwrap();
+        let mut command = Command::new(find("sh").unwrap());
+        command.arg(&part).args(["--source", &machine.server.url(), "--version", VERSION]).env_clear();
+        command.env("PATH", machine.path("tools")).env("HOME", machine.path("home")).stdin(Stdio::null());
+        command.output().unwrap();
+        assert!(machine.server.requests("").is_empty(), "the first {length} bytes");
+        machine.is_tidy(&[]);
+    }
+}
+
+#[test]
+fn usage_is_told() {
+    let machine = Machine::new();
+    let said = Said::from(machine.command(&["sh"], &["--help"]).output().unwrap()).ok();
+    assert!(said.stdout.starts_with("Installs the command line `encoderfile`.\n\nUsage: "), "{said:?}");
+    for (arguments, text) in [
+        (&["--frobnicate=1"][..], "no option `--frobnicate`"),
+        (&["--to"], "`--to` needs a value"),
+        (&["0.1.0"], "unexpected argument `0.1.0`"),
+        (&["--version=../0.1.0"], "is not a version"),
+    ] {
+        Said::from(machine.command(&["sh"], arguments).output().unwrap()).failed(2, &[text]);
+    }
+}

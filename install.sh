@@ -1,0 +1,417 @@
+#!/bin/sh
+# Installs `encoderfile`, the command line: finds the archive for this machine in a release, verifies it, unpacks it.
+#
+#   curl -fsSL https://raw.githubusercontent.com/encoderfile/encoderfile/main/install.sh | sh
+#   sh install.sh --help
+#
+# For any POSIX shell. Everything is in functions, and the last line, which means something only as a whole, calls the first:
+# a script that was cut off while it was downloaded does nothing.
+set -eu
+
+# The project's public keys, one a line: those of registry/trusted-keys.pub. There is none yet.
+PROJECT_KEYS=''
+
+usage() {
+    cat <<'USAGE'
+Installs the command line `encoderfile`.
+
+Usage: install.sh [OPTIONS]
+
+Options:
+      --version VERSION    Release to install, such as 0.1.0 [default: the latest]
+      --to DIR             Directory for the executable [default: $XDG_BIN_HOME or ~/.local/bin]
+      --source URL-OR-DIR  Mirror with the layout URL/v{version}/, or a directory that has it or holds one release's files
+                           [env: ENCODERFILE_BASE_BINARY_BASE_URL]
+      --trusted-key KEY    minisign public key or its file; repeat it for several. The signature must then be checked,
+                           which needs `minisign` [env: ENCODERFILE_TRUSTED_KEYS, separated by commas]
+      --target TARGET      Target triple [default: this machine's]
+  -h, --help               Print this
+
+Also heeded: ENCODERFILE_GITHUB_REPO (owner/name) and GITHUB_SERVER_URL, as by `encoderfile` itself.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not available, 4 verification failed, 5 network.
+USAGE
+}
+
+main() {
+    version='' source=${ENCODERFILE_BASE_BINARY_BASE_URL:-} keys=${ENCODERFILE_TRUSTED_KEYS:-} target=''
+    to=${XDG_BIN_HOME:-${HOME:+$HOME/.local/bin}}
+    while [ $# -gt 0 ]; do
+        option=$1
+        case $option in
+        -h | --help) usage && exit 0 ;;
+        --*=*)
+            value=${option#*=} option=${option%%=*}
+            shift
+            ;;
+        --*)
+            [ $# -ge 2 ] || fail 2 "\`$option\` needs a value" "\`--help\` lists the options"
+            value=$2
+            shift 2
+            ;;
+        *) fail 2 "unexpected argument \`$option\`" "\`--help\` lists the options" ;;
+        esac
+        case $option in
+        --version) version=${value#v} ;;
+        --to) to=$value ;;
+        --source) source=$value ;;
+        --trusted-key) keys=$keys${keys:+,}$value ;;
+        --target) target=$value ;;
+        *) fail 2 "no option \`$option\`" "\`--help\` lists the options" ;;
+        esac
+    done
+    case $version in
+    *[!0-9A-Za-z.+-]*) fail 2 "\`$version\` is not a version: expected one such as 0.1.0" ;;
+    esac
+    [ -n "$to" ] || fail 2 "neither HOME nor XDG_BIN_HOME is set" "name a directory with \`--to\`"
+
+    [ -n "$target" ] || find_target
+    find_tools
+    gather_keys
+
+    mkdir -p "$to" || fail 1 "cannot make the directory \`$to\`"
+    # Beside its destination, so that the last step is a rename on one file system.
+    work=$(mktemp -d "$to/.encoderfile.XXXXXX") || fail 1 "cannot write to \`$to\`" "name another directory with \`--to\`"
+    trap 'rm -rf "$work"' EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    get_index
+    get_archive
+    unpack
+    mv -f "$work/encoderfile" "$to/encoderfile" || fail 1 "cannot write \`$to/encoderfile\`"
+    say "installed encoderfile $version"
+    say "  file:     $to/encoderfile"
+    say "  from:     $from/$archive"
+    say "  verified: $verified"
+    [ "$unverified" = '' ] || say "warning: $unverified"
+    case ":${PATH:-}:" in
+    *":$to:"*) ;;
+    *) say "hint: \`$to\` is not on PATH: export PATH=\"$to:\$PATH\"" ;;
+    esac
+}
+
+say() {
+    printf '%s\n' "$1" >&2
+}
+
+# fail CODE MESSAGE [HINT]
+fail() {
+    say "error: $2"
+    [ $# -lt 3 ] || say "hint: $3"
+    exit "$1"
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# --- which archive, and with which tools
+
+find_target() {
+    system=$(uname -s) machine=$(uname -m)
+    case $machine in
+    x86_64 | amd64) architecture=x86_64 ;;
+    aarch64 | arm64) architecture=aarch64 ;;
+    *) architecture='' ;;
+    esac
+    case $system in
+    Linux) platform=unknown-linux-gnu ;;
+    Darwin) platform=apple-darwin ;;
+    *) platform='' ;;
+    esac
+    if [ -z "$architecture" ] || [ -z "$platform" ]; then
+        fail 3 "there is no \`encoderfile\` for $system on $machine" \
+            "releases are for Linux and macOS on x86_64 and aarch64; elsewhere, build it from source"
+    fi
+    # A 32-bit user land on a 64-bit kernel.
+    if [ "$system" = Linux ] && has getconf && [ "$(getconf LONG_BIT 2>/dev/null)" = 32 ]; then
+        fail 3 "there is no \`encoderfile\` for 32-bit systems, and this one is, on a 64-bit kernel ($machine)"
+    fi
+    # What runs under Rosetta says that it is an Intel machine.
+    if [ "$system" = Darwin ] && [ "$architecture" = x86_64 ] &&
+        [ "$(sysctl -n sysctl.proc_translated 2>/dev/null)" = 1 ]; then
+        architecture=aarch64
+    fi
+    target=$architecture-$platform
+    [ "$system" != Linux ] || find_libc
+}
+
+# Sets `glibc` to its version, or to nothing where that cannot be told.
+find_libc() {
+    glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || glibc=''
+    case $glibc in
+    'glibc '*) glibc=${glibc#glibc } && return ;;
+    *) glibc='' ;;
+    esac
+    if [ -n "$(find_musl)" ]; then
+        fail 3 "this system's C library is musl ($(find_musl)), and \`encoderfile\` needs glibc" \
+            "use a system or an image with glibc, such as \`debian:bookworm-slim\`"
+    fi
+}
+
+# Prints by what it is known that this is a musl system.
+find_musl() {
+    case $(ldd --version 2>&1 || :) in
+    *musl*) echo 'says ldd' && return ;;
+    esac
+    for loader in /lib/ld-musl-*.so.1; do
+        [ ! -e "$loader" ] || [ -e /lib64/ld-linux-x86-64.so.2 ] || [ -e /lib/ld-linux-aarch64.so.1 ] || echo "$loader"
+    done
+}
+
+# Before anything is downloaded: all that is needed must be there.
+find_tools() {
+    if [ -d "$source" ]; then
+        download=copy
+    elif has curl; then
+        download=curl
+    elif has wget; then
+        download=wget
+    else
+        fail 1 "neither \`curl\` nor \`wget\` is installed"
+    fi
+    if has sha256sum; then
+        hasher=sha256sum
+    elif has shasum; then
+        hasher='shasum -a 256'
+    elif has openssl; then
+        hasher='openssl dgst -sha256 -r'
+    else
+        fail 1 "nothing here computes SHA-256: no \`sha256sum\`, \`shasum\` or \`openssl\`"
+    fi
+    if has zstd; then
+        unpacker=zstd
+    elif has tar && tar --version 2>/dev/null | grep -q 'bsdtar.*zstd'; then
+        unpacker=bsdtar
+    elif has python3 && python3 -c 'import compression.zstd' 2>/dev/null; then
+        unpacker=python
+    else
+        fail 1 "nothing here unpacks zstd: no \`zstd\`, no \`tar\` that knows it, no Python 3.14" \
+            "install it: \`apt-get install zstd\`, \`dnf install zstd\`, \`brew install zstd\`"
+    fi
+}
+
+# Sets `keys` to public keys, one a line: the user's, else the project's.
+gather_keys() {
+    if [ -z "$keys" ]; then
+        keys=$PROJECT_KEYS
+        return
+    fi
+    given=$keys keys=''
+    while [ -n "$given" ]; do
+        key=${given%%,*}
+        case $given in
+        *,*) given=${given#*,} ;;
+        *) given='' ;;
+        esac
+        [ -n "$key" ] || continue
+        if [ -f "$key" ]; then
+            found=$(sed -n 's/^\(RW[0-9A-Za-z+/=]*\)[[:space:]]*$/\1/p' "$key")
+            [ -n "$found" ] || fail 2 "no minisign public key in \`$key\`"
+            key=$found
+        fi
+        case $key in
+        RW*) keys="$keys$key
+" ;;
+        *) fail 2 "cannot read trusted key \`$key\`: neither a minisign public key nor a file" ;;
+        esac
+    done
+    has minisign || fail 1 "\`minisign\` is not installed, and without it no signature of the named keys can be checked" \
+        "install it: \`apt-get install minisign\`, \`brew install minisign\`"
+}
+
+# --- download
+
+# fetch FILE: from `$from` into the working directory.
+fetch() {
+    # Several hundred times what an index takes, several times what a command line does: nobody fills this disk.
+    case $1 in
+    *.tar.zst) most=67108864 ;;
+    *) most=1048576 ;;
+    esac
+    status=0
+    case $download in
+    copy) cp "$from/$1" "$work/$1" 2>/dev/null || fail 3 "no \`$1\` in \`$from\`" ;;
+    curl)
+        code=$(curl --proto "$protocols" --proto-redir "$protocols" --silent --show-error --location --max-redirs 5 \
+            --connect-timeout 30 --speed-time 60 --speed-limit 1 --max-filesize "$most" --fail \
+            --output "$work/$1" --write-out '%{http_code}' "$from/$1" 2>"$work/message") || status=$?
+        ;;
+    wget)
+        wget -q -T 60 -O "$work/$1" "$from/$1" 2>"$work/message" || status=$?
+        code=''
+        # GNU's: the server answered with an error.
+        [ $status != 8 ] || code=404
+        ;;
+    esac
+    [ $status != 0 ] || return 0
+    cause=$(head -n 1 "$work/message")
+    if [ "$code" = 404 ]; then
+        fail 3 "there is no $from/$1${cause:+ ($cause)}" "is there such a release? \`--version\` and \`--source\` choose another"
+    fi
+    fail 5 "cannot download $from/$1: ${cause:-$download failed} (exit $status)" "nothing was installed; run it again"
+}
+
+# Sets `from`, where the files of a release are.
+place() {
+    protocols='=https'
+    case $source in
+    '')
+        server=${GITHUB_SERVER_URL:-https://github.com}
+        releases=${server%/}/${ENCODERFILE_GITHUB_REPO:-encoderfile/encoderfile}/releases
+        if [ -n "$version" ]; then from=$releases/download/v$version; else from=$releases/latest/download; fi
+        ;;
+    *)
+        source=${source%/}
+        if [ "$download" = copy ] && [ -f "$source/base-index.json" ]; then
+            from=$source
+        elif [ -n "$version" ]; then
+            from=$source/v$version
+        else
+            fail 2 "the source \`$source\` does not say which release is the latest" "name one with \`--version\`"
+        fi
+        ;;
+    esac
+    case $from in
+    https://*) ;;
+    http://127.0.0.1[:/]* | http://localhost[:/]* | http://\[::1\][:/]*) protocols='=http,https' ;;
+    *://*) fail 2 "\`$from\` is not HTTPS" ;;
+    *) [ "$download" = copy ] || fail 2 "\`$source\` is neither a directory nor an HTTPS URL" ;;
+    esac
+}
+
+# --- verification
+
+get_index() {
+    place
+    fetch base-index.json
+    # Written by a program, one value a line. What is wrong in it is found out by what follows.
+    named=$(sed -n 's/^  "version": "\([0-9A-Za-z.+-]*\)",\{0,1\}$/\1/p' "$work/base-index.json")
+    [ -n "$named" ] || fail 4 "$from/base-index.json is not the index of a release"
+    if [ -n "$version" ] && [ "$version" != "$named" ]; then
+        fail 4 "$from/base-index.json is the index of version $named, not of $version"
+    fi
+    if [ -z "$version" ]; then
+        version=$named
+        # From now on that release, even if a newer one becomes the latest meanwhile.
+        [ -n "$source" ] || place
+    fi
+
+    verified="SHA-256 of the archive, from the release's index" unverified=''
+    if [ -z "$keys" ]; then
+        unverified="no signature was checked, since no key is known (\`--trusted-key\`): that the project made these files is proven by nothing but where they came from"
+    elif ! has minisign; then
+        unverified="no signature was checked, since \`minisign\` is not installed: that the project made these files is proven by nothing but where they came from"
+    else
+        check_signature base-index.json "encoderfile base-index v$version"
+        verified="signatures of index and archive by $key, and SHA-256 of the archive"
+    fi
+
+    entry=$(index_entry "$work/base-index.json" cli)
+    # shellcheck disable=SC2086 # three words without spaces
+    set -- $entry
+    [ $# = 3 ] || fail 3 "release $version has no \`encoderfile\` for $target"
+    archive=$1 size=$2 sha256=$3
+    [ "$archive" = "encoderfile-$target.tar.zst" ] || fail 4 "the index names an unexpected archive, \`$archive\`"
+}
+
+# index_entry FILE PART: name, size and SHA-256 of what the index has for the target.
+index_entry() {
+    awk -v target="    \"$target\": {" -v part="      \"$2\": {" '
+        function value(line) {
+            sub(/^ *"[a-z0-9]*": "?/, "", line)
+            sub(/"?,?$/, "", line)
+            return line
+        }
+        $0 == target { inside = 1; next }
+        /^    }/ { inside = 0 }
+        inside && $0 == part { found = 1; next }
+        found && /^      }/ { exit }
+        found && /"name":/ { name = value($0) }
+        found && /"size":/ { size = value($0) }
+        found && /"sha256":/ { sha256 = value($0) }
+        END {
+            if (name ~ /^[A-Za-z0-9_.-]+$/ && size ~ /^[0-9]+$/ && length(sha256) == 64 && sha256 ~ /^[0-9a-f]+$/)
+                print name, size, sha256
+        }
+    ' "$1"
+}
+
+# check_signature FILE COMMENT: by one of the keys, with exactly this trusted comment.
+check_signature() {
+    fetch "$1.minisig"
+    for key in $keys; do
+        comment=$(minisign -V -H -Q -P "$key" -m "$work/$1" -x "$work/$1.minisig" 2>/dev/null) || continue
+        [ "$comment" = "$2" ] ||
+            fail 4 "the signature of $from/$1 is one of other bytes: it says \`$comment\`, not \`$2\`"
+        return
+    done
+    fail 4 "the signature of $from/$1 is not by a trusted key, or the file was changed" "nothing was installed"
+}
+
+get_archive() {
+    fetch "$archive"
+    found=$(wc -c <"$work/$archive" | tr -d ' ')
+    [ "$found" = "$size" ] || fail 4 "$from/$archive has $found bytes, and the index says $size" "nothing was installed"
+    found=$($hasher "$work/$archive") || fail 1 "\`$hasher\` failed"
+    found=${found%% *}
+    if [ "$found" != "$sha256" ]; then
+        say "error: $from/$archive does not match the release's index"
+        say "  expected: sha256 $sha256"
+        say "  found:    sha256 $found"
+        say "hint: nothing was installed"
+        exit 4
+    fi
+    case $verified in
+    signatures*) check_signature "$archive" "encoderfile $archive v$version" ;;
+    esac
+}
+
+# --- installation
+
+unpack() {
+    packed=$work/$archive
+    mkdir "$work/unpacked"
+    case $unpacker in
+    zstd) zstd -dcq "$packed" >"$work/archive.tar" ;;
+    bsdtar) cp "$packed" "$work/archive.tar" ;;
+    python) python3 -c 'import shutil, sys; from compression import zstd
+with zstd.open(sys.argv[1]) as packed, open(sys.argv[2], "wb") as out: shutil.copyfileobj(packed, out)' \
+        "$packed" "$work/archive.tar" ;;
+    esac || fail 1 "\`$archive\` cannot be unpacked"
+    # One member, by its name.
+    (cd "$work/unpacked" && tar -xf ../archive.tar encoderfile) || fail 1 "\`$archive\` holds no \`encoderfile\`"
+    file=$work/unpacked/encoderfile
+    if [ ! -f "$file" ] || [ -L "$file" ]; then
+        fail 4 "\`encoderfile\` in \`$archive\` is not a file"
+    fi
+    chmod 755 "$file"
+    mv "$file" "$work/encoderfile"
+    runs_here
+}
+
+# For another machine it cannot be tried.
+runs_here() {
+    [ "${glibc+set}" = set ] || [ "${target#*-apple}" != "$target" ] || return 0
+    if [ -n "${glibc:-}" ]; then
+        floor=$(awk -v target="    \"$target\": {" '
+            $0 == target { inside = 1; next }
+            /^    }/ { inside = 0 }
+            inside && /"glibc":/ { gsub(/[^0-9.]/, ""); print; exit }' "$work/base-index.json")
+        if older "$glibc" "${floor:-0.0}"; then
+            say "warning: this system's glibc $glibc is older than $floor, which files need that are built for $target"
+        fi
+    fi
+    cause=$("$work/encoderfile" --version 2>&1) && return
+    fail 1 "\`encoderfile\` for $target does not run here: $(printf '%s' "$cause" | head -n 1)" \
+        "this system has ${glibc:+glibc $glibc, }$(uname -srm); nothing was installed"
+}
+
+# older A B: whether the version A (major.minor) is before B.
+older() {
+    [ "${1%%.*}" -lt "${2%%.*}" ] || { [ "${1%%.*}" = "${2%%.*}" ] && [ "${1##*.}" -lt "${2##*.}" ]; }
+}
+
+{ main "$@"; exit; }
