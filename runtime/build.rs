@@ -54,6 +54,10 @@ fn prepare() -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={}", pins_path.display());
     println!("cargo::rerun-if-env-changed=ENCODERFILE_ONNXRUNTIME_LIB");
+    if target.ends_with("-apple-darwin") {
+        // Room for the load commands by which a payload gets into the file; what the linker leaves is sometimes too little.
+        println!("cargo::rustc-link-arg-bins=-Wl,-headerpad,0x400");
+    }
 
     let (library, version) = match env::var_os("ENCODERFILE_ONNXRUNTIME_LIB") {
         Some(path) if !path.is_empty() => {
