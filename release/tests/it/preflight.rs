@@ -107,7 +107,7 @@ fn this_checkout_is_laid_out_as_expected() {
     let installer = fs::read_to_string(format!("{root}/install.sh")).unwrap();
     let keys = fs::read_to_string(format!("{root}/registry/trusted-keys.pub")).unwrap();
     let (_, rest) = installer.split_once("\nPROJECT_KEYS='").expect("the installer's keys");
-    let installed: Vec<&str> = rest.split_once('\'').unwrap().0.split_whitespace().collect();
+    let known: Vec<&str> = rest.split_once('\'').unwrap().0.split_whitespace().collect();
     let trusted: Vec<&str> = keys.lines().filter(|line| line.starts_with("RW")).collect();
-    assert_eq!(installed, trusted);
+    assert_eq!(known, trusted);
 }
