@@ -100,6 +100,9 @@ fn edit(
     let release = find(repository, id)?;
     let fields = Fields::read(request)?;
     let tag = fields.tag_name.as_ref().unwrap_or(&release.tag);
+    if release.is_immutable && fields.tag_name.is_some() {
+        return Err(error(422, "Cannot change the tag of an immutable release", "releases/releases"));
+    }
     if release.marks.draft && fields.draft == Some(false) && is_published(repository, tag) {
         return Err(invalid("Release", "tag_name", "already_exists"));
     }

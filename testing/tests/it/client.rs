@@ -39,20 +39,27 @@ pub(crate) fn get(url: &str, headers: &[(&str, &str)]) -> Response {
 }
 
 pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)]) -> Response {
+    send(method, url, headers, b"").unwrap()
+}
+
+/// A request with a body, whose length is told if there is one. Nothing comes back where the connection is closed before.
+pub(crate) fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Response> {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, target) = rest.split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).unwrap();
     let headers: String = headers.iter().flat_map(|(name, value)| [name, ": ", value, "\r\n"]).collect();
-    write!(stream, "{method} /{target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n").unwrap();
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    write!(stream, "{method} /{target} HTTP/1.1\r\nHost: {host}\r\n{headers}{length}\r\n").unwrap();
+    stream.write_all(body).unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap();
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).unwrap();
     let mut lines = head.split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers = lines.map(|line| line.split_once(": ").unwrap());
     let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-    Response { status, headers, body: answer[end + 4..].to_vec() }
+    Some(Response { status, headers, body: answer[end + 4..].to_vec() })
 }
 
 /// A folder that is removed in the end.

@@ -4,4 +4,5 @@
 
 mod client;
 mod github;
+mod publishing;
 mod server;
