@@ -136,8 +136,7 @@ fn is_encrypted(key: &str) -> bool {
     key.lines().nth(1).is_some_and(|line| line.starts_with("RWRTY"))
 }
 
-/// Where the signature of a file is.
-pub(crate) fn signature_path(path: &Path) -> PathBuf {
+fn signature_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(SIGNATURE_SUFFIX);
     name.into()

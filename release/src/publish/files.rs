@@ -9,7 +9,7 @@ use semver::Version;
 
 use crate::error::Error;
 use crate::publish::PublishError;
-use crate::sign::{release_files, signature_path};
+use crate::sign::release_files;
 
 /// The files of a release, which are complete.
 pub(crate) struct Files {
@@ -35,7 +35,7 @@ impl Files {
         let version =
             BaseIndex::parse(document).map_err(|source| Error::Index { path: index_path, source })?.version;
         for (path, _, comment) in &signed {
-            check_signature(&signature_path(path), path, comment)?;
+            check_signature(path, comment)?;
         }
 
         let mut list: Vec<File> = Vec::new();
@@ -66,21 +66,24 @@ impl File {
 
 /// Whether the signature is there and says of itself that it is of this file of this version. Who signed is for `verify`
 /// to say, which has the keys.
-fn check_signature(signature: &Path, path: &Path, comment: &str) -> Result<(), Error> {
-    let text = match std::fs::read_to_string(signature) {
+fn check_signature(path: &Path, comment: &str) -> Result<(), Error> {
+    let mut signature = path.as_os_str().to_owned();
+    signature.push(SIGNATURE_SUFFIX);
+    let signature = PathBuf::from(signature);
+    let text = match std::fs::read_to_string(&signature) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(PublishError::Unsigned { path: path.to_owned() }.into());
         }
-        Err(error) => return Err(Error::io("read", signature)(error)),
+        Err(error) => return Err(Error::io("read", &signature)(error)),
     };
-    let malformed = |source| PublishError::NoSignature { path: signature.to_owned(), source };
+    let malformed = |source| PublishError::NoSignature { path: signature.clone(), source };
     let found = Signature::decode(&text).map_err(malformed)?.trusted_comment().to_owned();
     if found == comment {
         return Ok(());
     }
-    let (path, expected) = (signature.to_owned(), comment.to_owned());
-    Err(PublishError::ForeignSignature { path, expected, found }.into())
+    let expected = comment.to_owned();
+    Err(PublishError::ForeignSignature { path: signature, expected, found }.into())
 }
 
 fn rank(name: &str) -> u8 {
