@@ -12,7 +12,9 @@ if [[ "$(uname -sm)" == "Linux aarch64" ]]; then
 fi
 
 requirements=tools/lint_requirements.txt
-folder=${CARGO_TARGET_DIR:-target}/lint
+folder=${CARGO_TARGET_DIR:-target}
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)/lint
 # Written last: what was interrupted is made anew, and so is what has other pins.
 if ! cmp -s "$requirements" "$folder/made-from"; then
     rm -rf "$folder"
@@ -20,8 +22,7 @@ if ! cmp -s "$requirements" "$folder/made-from"; then
         --require-hashes --target "$folder" --requirement "$requirements"
     cp "$requirements" "$folder/made-from"
 fi
-export PATH=$PWD/$folder/bin:$PATH PYTHONPATH=$PWD/$folder
-[[ $folder != /* ]] || export PATH=$folder/bin:$PATH PYTHONPATH=$folder
+export PATH=$folder/bin:$PATH PYTHONPATH=$folder
 
 scripts=() dockerfiles=()
 while IFS= read -r file; do

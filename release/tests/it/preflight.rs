@@ -104,9 +104,9 @@ fn the_installer_has_the_same_keys() {
 #[test]
 fn this_checkout_is_laid_out_as_expected() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let installer = fs::read_to_string(format!("{root}/install.sh")).unwrap();
+    let script = fs::read_to_string(format!("{root}/install.sh")).unwrap();
     let keys = fs::read_to_string(format!("{root}/registry/trusted-keys.pub")).unwrap();
-    let (_, rest) = installer.split_once("\nPROJECT_KEYS='").expect("the installer's keys");
+    let (_, rest) = script.split_once("\nPROJECT_KEYS='").expect("the installer's keys");
     let known: Vec<&str> = rest.split_once('\'').unwrap().0.split_whitespace().collect();
     let trusted: Vec<&str> = keys.lines().filter(|line| line.starts_with("RW")).collect();
     assert_eq!(known, trusted);
