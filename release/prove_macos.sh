@@ -25,10 +25,19 @@ accepted() {
     "$1" --version >/dev/null
 }
 
-# readable FILE: every page of the payload is touched, and is what the manifest says.
+# intact FILE: every page of the payload is touched, and is what the manifest says. By what is printed, and not by the exit
+# code: there is no model in these files, which `verify` says too.
+intact() {
+    "$cli" verify "$1" >"$work/verified.txt" 2>&1 || true
+    grep -q 'every byte is what its writer recorded' "$work/verified.txt"
+}
+
 readable() {
-    "$cli" verify "$1" >/dev/null
-    "$cli" inspect "$1" --json >/dev/null
+    if ! intact "$1"; then
+        cat "$work/verified.txt"
+        echo "error: \`encoderfile verify\` does not accept $1" >&2
+        exit 1
+    fi
 }
 
 # refused FILE: by the check that reads all pages. Whether the kernel starts it depends on which pages it needs.
@@ -37,7 +46,7 @@ refused() {
         echo "error: \`codesign --verify --strict\` accepts $1, of which a byte was flipped" >&2
         exit 1
     fi
-    if "$cli" verify "$1" >/dev/null 2>&1; then
+    if intact "$1"; then
         echo "error: \`encoderfile verify\` accepts $1, of which a byte was flipped" >&2
         exit 1
     fi
