@@ -11,6 +11,8 @@
 #   --target TARGET  target triple [default: this machine's]
 #   --out DIR        directory for what is built [default: <build directory>/release-build/<target>/out]
 #   --archives       pack the executables, instead of copying them
+#   --only PROGRAM   encoderfile-runtime or encoderfile, in half the time: for trying, since what both use is then compiled
+#                    with what one of them needs, which may give other bytes
 #   --any-rust       take whatever Rust there is (RUSTC, or the one on PATH): for trying, not for a release
 #
 # Linux executables are linked with Zig's linker against glibc 2.17, which is what Rust itself needs, wherever they are
@@ -32,7 +34,7 @@ sha256() {
     if command -v sha256sum >/dev/null; then sha256sum "$1"; else shasum -a 256 "$1"; fi | cut -d' ' -f1
 }
 
-target='' out='' archives=false any_rust=false
+target='' out='' archives=false any_rust=false programs=(encoderfile-runtime encoderfile)
 while (($#)); do
     case $1 in
     -h | --help)
@@ -41,11 +43,12 @@ while (($#)); do
         ;;
     --archives) archives=true ;;
     --any-rust) any_rust=true ;;
-    --target | --out)
+    --target | --out | --only)
         (($# >= 2)) || fail "\`$1\` needs a value"
         case $1 in
         --target) target=$2 ;;
         --out) out=$2 ;;
+        --only) programs=("$2") ;;
         esac
         shift
         ;;
@@ -71,6 +74,7 @@ if ! $any_rust && [[ $found != "rustc $version "* ]]; then
 fi
 host=$("$RUSTC" -vV | sed -n 's/^host: //p')
 target=${target:-$host}
+[[ ${programs[*]} == encoderfile-runtime* ]] || ! $archives || fail "a release has no command line without the base binary"
 case $target in
 x86_64-unknown-linux-gnu | aarch64-unknown-linux-gnu) linker=zig ;;
 x86_64-apple-darwin | aarch64-apple-darwin)
@@ -133,7 +137,7 @@ zig() {
 }
 
 cd "$repository"
-packages=(--package encoderfile-runtime --package encoderfile)
+packages=("${programs[@]/#/--package=}")
 if [[ $linker == zig ]]; then
     (
         zig
@@ -151,11 +155,12 @@ mkdir -p "$out"
 if $archives; then
     # The maintainers' tool is for this machine, and is not released.
     CFLAGS='' CXXFLAGS='' cargo build --locked --release --package encoderfile-release
-    "$target_directory/release/encoderfile-release" pack --target "$target" --runtime "$built/encoderfile-runtime" \
-        --cli "$built/encoderfile" --out "$out"
+    pack=(pack --target "$target" --runtime "$built/encoderfile-runtime" --out "$out")
+    [[ ${programs[*]} == encoderfile-runtime ]] || pack+=(--cli "$built/encoderfile")
+    "$target_directory/release/encoderfile-release" "${pack[@]}"
 else
-    install -m 755 "$built/encoderfile-runtime" "$built/encoderfile" "$out"
-    for name in encoderfile-runtime encoderfile; do
+    for name in "${programs[@]}"; do
+        install -m 755 "$built/$name" "$out"
         printf '%s\n  size:   %s\n' "$out/$name" "$(wc -c <"$out/$name" | tr -d ' ')"
         printf '  sha256: %s\n' "$(sha256 "$out/$name")"
     done
