@@ -122,9 +122,7 @@ fn workspace_version(path: &Path) -> Result<Version, Error> {
 /// What is below the heading `## [version]`, up to the next heading of its rank or the links at the end.
 fn section(changelog: &str, version: &Version) -> Option<String> {
     let heading = format!("## [{version}]");
-    let mut lines = changelog.lines().skip_while(|line| {
-        line.strip_prefix(&*heading).is_none_or(|rest| !(rest.is_empty() || rest.starts_with(' ')))
-    });
+    let mut lines = changelog.lines().skip_while(|line| !line.starts_with(&heading));
     lines.next()?;
     let is_link = |line: &str| line.starts_with('[') && line.contains("]: ");
     let lines = lines.take_while(|line| !line.starts_with("## ") && !is_link(line));
