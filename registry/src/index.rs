@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::digest::Digest;
 use crate::target::{ObjectFormat, Target};
+use crate::trust::KeyId;
 
 /// File name of the index in a release and in the cache.
 pub const INDEX_NAME: &str = "base-index.json";
@@ -32,6 +33,13 @@ pub fn runtime_archive_name(target: Target) -> String {
 /// File name of the archive that holds the command line for `target`.
 pub fn cli_archive_name(target: Target) -> String {
     format!("encoderfile-{target}.tar.zst")
+}
+
+/// File name of the signature of `file` by `key`, where another key's has the plain name `{file}.minisig`.
+///
+/// A release that two keys have signed is there for those who trust the old key and for those who trust the new one.
+pub fn further_signature_name(file: &str, key: KeyId) -> String {
+    format!("{file}.{key}{SIGNATURE_SUFFIX}")
 }
 
 /// The trusted comment that the index's signature must carry, so that an old release cannot be replayed as a new one.

@@ -93,7 +93,7 @@ pub use host::{Host, Platform};
 pub use index::{
     ArchiveFile, BaseIndex, BinaryFile, Floor, INDEX_NAME, IndexError, InvalidPlatformVersion,
     MAX_INDEX_SIZE, PROJECT, PlatformVersion, RUNTIME_MEMBER, SCHEMA, SIGNATURE_SUFFIX, TargetEntry,
-    archive_trusted_comment, cli_archive_name, runtime_archive_name, trusted_comment,
+    archive_trusted_comment, cli_archive_name, further_signature_name, runtime_archive_name, trusted_comment,
 };
 pub use lockfile::pin::Pin;
 pub use lockfile::{LOCKFILE_NAME, Lockfile, LockfileError};

@@ -333,6 +333,11 @@ pub enum TrustError {
 }
 
 impl TrustError {
+    /// Whether the signature may well be genuine, by a key that does not count here: another one's may.
+    pub(crate) const fn is_of_another_key(&self) -> bool {
+        matches!(self, Self::UnknownKey { .. } | Self::Revoked { .. })
+    }
+
     /// Whether other bytes would be believed: fetching again may help. Otherwise it is a matter of keys.
     pub(crate) const fn is_damage(&self) -> bool {
         !matches!(self, Self::NoKeys | Self::UnknownKey { .. } | Self::Revoked { .. })

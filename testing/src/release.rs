@@ -78,6 +78,18 @@ impl Release {
         fs::write(self.signature(), key.sign(index.as_bytes(), comment)).expect("a signature");
     }
 
+    /// Signs the index with a further key, beside the signature that is there.
+    pub fn sign_beside(&self, key: &SigningKey) {
+        let index = fs::read(self.index()).expect("an index");
+        let comment = format!("encoderfile base-index v{}", self.version);
+        fs::write(self.signature_beside(key), key.sign(&index, &comment)).expect("a signature");
+    }
+
+    /// Path of the index's signature by a further key.
+    pub fn signature_beside(&self, key: &SigningKey) -> PathBuf {
+        self.directory.join(format!("{INDEX}.{}.minisig", key.id()))
+    }
+
     /// Reads the index, lets `edit` change it, and signs it again.
     pub fn edit_index(&self, key: &SigningKey, edit: impl FnOnce(&mut Value)) {
         let mut index =

@@ -9,12 +9,14 @@ use crate::config::TrustedSource;
 use crate::download::answer::Failure;
 use crate::download::{Downloader, Small};
 use crate::error::{Error, Result};
-use crate::index::{ArchiveFile, INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX, TargetEntry};
+use crate::index::{
+    ArchiveFile, INDEX_NAME, MAX_INDEX_SIZE, SIGNATURE_SUFFIX, TargetEntry, further_signature_name,
+};
 use crate::progress::Progress;
 use crate::source::github;
 use crate::source::{Location, Source};
 use crate::target::Target;
-use crate::trust::{SignedIndex, TrustError};
+use crate::trust::{SignedIndex, TrustError, TrustedKeys};
 
 /// A signature is less than a kilobyte.
 const MAX_SIGNATURE_SIZE: u64 = 64 << 10;
@@ -69,13 +71,16 @@ impl Release {
         }
         let Some((index, signature)) = found else { return Ok(None) };
         let note = index.note.or(signature.note);
-        match SignedIndex::verify(trusted_keys, index.bytes, signature.bytes, version) {
-            Ok(signed) => {
-                progress.detail(&format!("release {version} at {source}, signed by {}", signed.key_id));
-                Ok(Some(Self { signed, files }))
+        let signed = match SignedIndex::verify(trusted_keys, index.bytes.clone(), signature.bytes, version) {
+            Ok(signed) => signed,
+            Err(error) if error.is_of_another_key() => {
+                let signed = files.signed_by_another(trusted_keys, &index.bytes, downloader, progress).await;
+                signed.ok_or_else(|| untrusted(error, note))?
             }
-            Err(error) => Err(untrusted(error, note)),
-        }
+            Err(error) => return Err(untrusted(error, note)),
+        };
+        progress.detail(&format!("release {version} at {source}, signed by {}", signed.key_id));
+        Ok(Some(Self { signed, files }))
     }
 
     /// What the release has for a target.
@@ -132,6 +137,35 @@ impl Files {
         let signature = downloader.small(&at, MAX_SIGNATURE_SIZE, progress).await?;
         let missing = || Error::NoSuchFile { version: self.version.clone(), location: at.to_string() };
         Ok(Some((index, signature.ok_or_else(missing)?)))
+    }
+}
+
+impl Files {
+    /// Looks for a further signature of the index, by one of the keys that count. While a key is replaced, releases are signed
+    /// by both. Whatever goes wrong, the first signature's fault is the one to be told of.
+    async fn signed_by_another(
+        &self,
+        keys: &TrustedKeys,
+        index: &[u8],
+        downloader: &Downloader,
+        progress: &dyn Progress,
+    ) -> Option<SignedIndex> {
+        for key in keys.iter() {
+            let Some(at) = self.locate(&further_signature_name(INDEX_NAME, key.id)) else { continue };
+            let signature = match downloader.small(&at, MAX_SIGNATURE_SIZE, progress).await {
+                Ok(Some(signature)) => signature,
+                Ok(None) => continue,
+                Err(error) => {
+                    progress.detail(&format!("no signature by key {}: {error}", key.id));
+                    continue;
+                }
+            };
+            match SignedIndex::verify(keys, index.to_vec(), signature.bytes, &self.version) {
+                Ok(signed) => return Some(signed),
+                Err(error) => progress.detail(&format!("signature {at} does not count: {error}")),
+            }
+        }
+        None
     }
 }
 

@@ -13,6 +13,7 @@ mod minisign;
 mod proxies;
 mod regression;
 mod removal;
+mod rotation;
 mod sources;
 mod trust;
 mod versions;
