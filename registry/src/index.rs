@@ -16,6 +16,8 @@ use crate::trust::KeyId;
 pub const INDEX_NAME: &str = "base-index.json";
 /// What the name of a signature adds to the name of the file it signs.
 pub const SIGNATURE_SUFFIX: &str = ".minisig";
+/// How the names of documents end that say what a program is made of, in the specification's own way.
+pub const SBOM_SUFFIX: &str = ".cdx.json";
 /// Name of the base binary, inside its archive and in the cache.
 pub const RUNTIME_MEMBER: &str = "encoderfile-runtime";
 /// The `project` of every index that this crate accepts.
@@ -33,6 +35,16 @@ pub fn runtime_archive_name(target: Target) -> String {
 /// File name of the archive that holds the command line for `target`.
 pub fn cli_archive_name(target: Target) -> String {
     format!("encoderfile-{target}.tar.zst")
+}
+
+/// File name of the document that says what the base binary for `target` is made of.
+pub fn runtime_sbom_name(target: Target) -> String {
+    format!("encoderfile-runtime-{target}{SBOM_SUFFIX}")
+}
+
+/// File name of the document that says what the command line for `target` is made of.
+pub fn cli_sbom_name(target: Target) -> String {
+    format!("encoderfile-{target}{SBOM_SUFFIX}")
 }
 
 /// File name of the signature of `file` by `key`, where another key's has the plain name `{file}.minisig`.
@@ -86,6 +98,12 @@ pub struct TargetEntry {
     /// The archive with the command line, where the release has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cli: Option<ArchiveFile>,
+    /// What the base binary is made of, where the release says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sbom: Option<ArchiveFile>,
+    /// What the command line is made of, where the release says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cli_sbom: Option<ArchiveFile>,
 }
 
 /// A file of the release, beside the index.
@@ -262,14 +280,15 @@ impl BaseIndex {
         }
         for (target, entry) in &self.targets {
             let field = |name: &str| format!("targets.{target}.{name}");
-            for (name, archive) in [("archive", Some(&entry.archive)), ("cli", entry.cli.as_ref())] {
-                let Some(archive) = archive else { continue };
+            let further = [("cli", &entry.cli), ("sbom", &entry.sbom), ("cli_sbom", &entry.cli_sbom)];
+            let further = further.into_iter().filter_map(|(name, file)| Some((name, file.as_ref()?)));
+            for (name, archive) in std::iter::once(("archive", &entry.archive)).chain(further) {
                 if !is_plain_file_name(&archive.name) {
                     let reason = format!("`{}` is not a plain file name", archive.name.escape_debug());
                     return value(&field(&format!("{name}.name")), reason);
                 }
                 if archive.size == 0 {
-                    return value(&field(&format!("{name}.size")), "an archive is never empty".to_owned());
+                    return value(&field(&format!("{name}.size")), "it is never empty".to_owned());
                 }
             }
             if entry.binary.size == 0 {
@@ -323,6 +342,8 @@ mod tests {
             format_versions: vec![1],
             onnxruntime_version: "1.23.2".to_owned(),
             cli: None,
+            sbom: None,
+            cli_sbom: None,
         };
         let linux = Target::X86_64LinuxGnu;
         let mac = Target::Aarch64AppleDarwin;

@@ -92,8 +92,9 @@ pub use hint::fetch_command;
 pub use host::{Host, Platform};
 pub use index::{
     ArchiveFile, BaseIndex, BinaryFile, Floor, INDEX_NAME, IndexError, InvalidPlatformVersion,
-    MAX_INDEX_SIZE, PROJECT, PlatformVersion, RUNTIME_MEMBER, SCHEMA, SIGNATURE_SUFFIX, TargetEntry,
-    archive_trusted_comment, cli_archive_name, further_signature_name, runtime_archive_name, trusted_comment,
+    MAX_INDEX_SIZE, PROJECT, PlatformVersion, RUNTIME_MEMBER, SBOM_SUFFIX, SCHEMA, SIGNATURE_SUFFIX,
+    TargetEntry, archive_trusted_comment, cli_archive_name, cli_sbom_name, further_signature_name,
+    runtime_archive_name, runtime_sbom_name, trusted_comment,
 };
 pub use lockfile::pin::Pin;
 pub use lockfile::{LOCKFILE_NAME, Lockfile, LockfileError};

@@ -59,19 +59,26 @@ pub(crate) struct Unpacked {
     pub(crate) sha256: Digest,
     /// The content of the first member.
     pub(crate) binary: Vec<u8>,
+    /// The content of the last.
+    pub(crate) notices: String,
 }
 
 /// Reads the archive at `path`, which must hold `binary`, the licence and the notices, in this order, and nothing else.
 pub(crate) fn read(path: &Path, binary: &str) -> Result<Unpacked, Error> {
+    unpack(File::open(path).map_err(Error::io("read", path))?, path, binary)
+}
+
+/// The same for one that is open, or in memory. `path` is what messages call it.
+pub(crate) fn unpack(archive: impl Read, path: &Path, binary: &str) -> Result<Unpacked, Error> {
     let invalid = |reason: String| Error::Archive { path: path.to_owned(), reason };
     let unreadable = |error: io::Error| invalid(error.to_string());
 
-    let file = File::open(path).map_err(Error::io("read", path))?;
-    let mut decoder = zstd::Decoder::new(Hashing::new(file)).map_err(unreadable)?.single_frame();
+    let mut decoder = zstd::Decoder::new(Hashing::new(archive)).map_err(unreadable)?.single_frame();
     decoder.window_log_max(WINDOW_LOG).map_err(unreadable)?;
     let mut archive = tar::Archive::new(decoder.take(UNPACKED_LIMIT));
     let mut expected = [binary, LICENSE_MEMBER, NOTICES_MEMBER].into_iter();
     let mut content = Vec::new();
+    let mut notices = Vec::new();
     for entry in archive.entries().map_err(unreadable)?.raw(true) {
         let mut entry = entry.map_err(unreadable)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
@@ -91,6 +98,8 @@ pub(crate) fn read(path: &Path, binary: &str) -> Result<Unpacked, Error> {
         }
         if executable {
             entry.read_to_end(&mut content).map_err(unreadable)?;
+        } else if name == NOTICES_MEMBER {
+            entry.read_to_end(&mut notices).map_err(unreadable)?;
         }
     }
     if let Some(missing) = expected.next() {
@@ -107,13 +116,15 @@ pub(crate) fn read(path: &Path, binary: &str) -> Result<Unpacked, Error> {
     if decoder.limit() == 0 {
         return Err(invalid(format!("more than {UNPACKED_LIMIT} bytes unpacked")));
     }
-    let mut reader: BufReader<Hashing<File>> = decoder.into_inner().finish();
+    let mut reader: BufReader<Hashing<_>> = decoder.into_inner().finish();
     let trailing = io::copy(&mut reader, &mut io::sink()).map_err(Error::io("read", path))?;
     if trailing != 0 {
         return Err(invalid(format!("{trailing} bytes stand behind the compressed data")));
     }
     let Hashing { hasher, size, .. } = reader.into_inner();
-    Ok(Unpacked { size, sha256: Digest::from_hasher(hasher), binary: content })
+    let notices =
+        String::from_utf8(notices).map_err(|_| invalid(format!("member `{NOTICES_MEMBER}` is not text")))?;
+    Ok(Unpacked { size, sha256: Digest::from_hasher(hasher), binary: content, notices })
 }
 
 /// Hashes what is read through it.

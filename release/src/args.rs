@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 use encoderfile_registry::{KeyId, Target};
 use semver::Version;
 
-use crate::third_party::Program;
+use crate::component::Program;
 
-/// Packs, indexes, signs and publishes a release of encoderfile base binaries.
+/// Checks, packs, indexes, signs, verifies and publishes a release of encoderfile base binaries.
 #[derive(Debug, Parser)]
 #[command(
     name = "encoderfile-release",
@@ -20,6 +20,7 @@ use crate::third_party::Program;
       --out dist/v0.1.0
   encoderfile-release index --version 0.1.0 dist/v0.1.0
   encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
+  encoderfile-release verify dist/v0.1.0 --trusted-key ~/keys/encoderfile.pub
   encoderfile-release publish dist/v0.1.0 --repo encoderfile/encoderfile --notes CHANGELOG.md
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 a check did not hold, 5 network, 130 interrupted."
@@ -44,10 +45,43 @@ pub(crate) enum Command {
         out: PathBuf,
     },
 
+    /// Check that an executable can be given to others, and print what it is and what it needs as JSON
+    ///
+    /// Reads it without running it: container and processor, stamp, embedded ONNX Runtime, the oldest system that it and
+    /// the libraries inside it run on (on Linux at most glibc 2.36), the libraries that they need (only those that every
+    /// system has, and none by a search path of their own), no executable stack, and on macOS the room that a model needs
+    /// behind the load commands. `pack`, `index` and `verify` check the same.
+    #[command(after_help = "Examples:
+  encoderfile-release check target/release/encoderfile-runtime --target x86_64-unknown-linux-gnu
+  encoderfile-release check target/release/encoderfile --target aarch64-apple-darwin \\
+      --program encoderfile
+
+Keys of the JSON document, to which later versions may add:
+  program, target, size, sha256, container, architecture
+  floor         {\"glibc\": \"2.34\"} or {\"macos\": \"13.4\"}
+  stamp         version, target, format_versions, onnxruntime_version; null for the command line
+  onnxruntime   version, offset, size, sha256; pin: the pinned library that it is byte for byte
+                (version, target, wheel, library), or null; null for the command line
+  header_room   bytes behind the load commands; null on Linux
+  parts         the executable and each library inside it: kind, offset, floor, floor_symbols,
+                libraries")]
+    Check {
+        /// Executable
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Target triple
+        #[arg(long, value_name = "TARGET")]
+        target: Target,
+        /// What it must be, instead of what its stamp says that it is
+        #[arg(long, value_enum, value_name = "PROGRAM")]
+        program: Option<Program>,
+    },
+
     /// Pack a base binary, and the command line, into a release's archives
     ///
     /// Reads the base binary's stamp without running it, and refuses what is no base binary for the target. The same
-    /// files give the same archive: times are `SOURCE_DATE_EPOCH`, or 0 if that is not set.
+    /// files give the same archive: times are `SOURCE_DATE_EPOCH`, or 0 if that is not set. Beside each archive it writes an
+    /// SBOM (`.cdx.json`, `CycloneDX` 1.5) from the list that the notices are generated from, and none where these are given.
     #[command(after_help = "Examples:
   encoderfile-release pack --target x86_64-unknown-linux-gnu \\
       --runtime target/release/encoderfile-runtime --cli target/release/encoderfile \\
@@ -76,19 +110,43 @@ pub(crate) enum Command {
 
     /// Sign the index and the archives of a directory
     ///
-    /// Checks first that the index describes the archives that are there. Writes a `.minisig` beside each file, verified
-    /// before it gets its name. Takes keys of `keygen` and of `minisign -G`, with or without (-W) a password, which is
-    /// read from `ENCODERFILE_KEY_PASSWORD`.
+    /// Checks first that the index describes the files that are there. Writes a `.minisig` beside the index and each archive,
+    /// verified before it gets its name, and removes those of keys that are not named. Takes keys of `keygen` and of
+    /// `minisign -G`, with or without (-W) a password, which is read from `ENCODERFILE_KEY_PASSWORD`; that of the second key
+    /// from `ENCODERFILE_KEY_PASSWORD_2`, if that is set.
+    ///
+    /// Several keys sign side by side, so that one can take the place of another: the first key's signature of FILE is
+    /// `FILE.minisig`, that of each further one `FILE.{key id}.minisig`. Clients that do not trust the first look for theirs.
     #[command(after_help = "Examples:
   encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
-  minisign -V -p ~/keys/encoderfile.pub -m dist/v0.1.0/base-index.json")]
+  encoderfile-release sign dist/v0.1.0 --key ~/keys/old.key --key ~/keys/new.key
+  minisign -V -p ~/keys/encoderfile.pub -m dist/v0.1.0/base-index.json
+  minisign -V -p ~/keys/new.pub -m dist/v0.1.0/base-index.json \\
+      -x dist/v0.1.0/base-index.json.0123456789ABCDEF.minisig")]
     Sign {
         /// Directory of the release
         #[arg(value_name = "DIR")]
         directory: PathBuf,
-        /// Secret key
-        #[arg(long, value_name = "FILE")]
-        key: PathBuf,
+        /// Secret key; may be given several times
+        #[arg(long = "key", value_name = "FILE", required = true)]
+        keys: Vec<PathBuf>,
+    },
+
+    /// Verify a release from its files alone, as somebody does who believes nobody
+    ///
+    /// The signatures of the index and of each archive, and what they say that they are of; sizes and digests; each archive
+    /// unpacked, and each program in it checked as `check` does: that it is what the index says, that it comes with its notices,
+    /// and that its SBOM is about it and names nothing that the notices do not.
+    #[command(after_help = "Examples:
+  encoderfile-release verify dist/v0.1.0 --trusted-key ~/keys/encoderfile.pub
+  encoderfile-release verify dist/v0.1.0 --trusted-key RWQ…")]
+    Verify {
+        /// Directory of the release
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Minisign public key, or a file with some; may be given several times. Without it, the project's own count
+        #[arg(long = "trusted-key", value_name = "FILE-OR-KEY")]
+        trusted_keys: Vec<String>,
     },
 
     /// Publish the release of a directory at GitHub

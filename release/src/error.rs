@@ -5,13 +5,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use encoderfile_format::BaseError;
-use encoderfile_registry::{Digest, INDEX_NAME, IndexError, Target};
+use encoderfile_registry::{Digest, INDEX_NAME, IndexError, KeyError, Target, TrustError};
 use semver::Version;
 
 use crate::floor::FloorError;
 use crate::keygen::PASSWORD_VARIABLE;
+use crate::linkage::LinkageError;
+use crate::onnxruntime::OnnxRuntimeError;
 use crate::preflight::PreflightError;
 use crate::publish::PublishError;
+use crate::sbom::SbomError;
 
 /// Why a command stopped.
 #[derive(Debug, thiserror::Error)]
@@ -22,10 +25,12 @@ pub(crate) enum Error {
 
     #[error("key file `{}` exists already", .path.display())]
     KeyExists { path: PathBuf },
-    #[error("`{PASSWORD_VARIABLE}` is set but empty")]
-    EmptyPassword,
-    #[error("`{PASSWORD_VARIABLE}` is not UTF-8")]
-    PasswordNotText,
+    #[error("`{variable}` is set but empty")]
+    EmptyPassword { variable: String },
+    #[error("`{variable}` is not UTF-8")]
+    PasswordNotText { variable: String },
+    #[error("key {key_id} is named twice")]
+    SameKey { key_id: String, paths: [PathBuf; 2] },
     #[error("cannot make a key pair")]
     GenerateKey { source: minisign::PError },
     #[error("secret key `{}` is encrypted, and `{PASSWORD_VARIABLE}` is not set", .path.display())]
@@ -50,6 +55,13 @@ pub(crate) enum Error {
     #[error("cannot measure the oldest system that `{}` runs on", .path.display())]
     Floor { path: PathBuf, source: FloorError },
 
+    #[error("`{}` is linked with what others do not have", .path.display())]
+    Linkage { path: PathBuf, source: LinkageError },
+    #[error("`{}` does not hold the ONNX Runtime that it should", .path.display())]
+    OnnxRuntime { path: PathBuf, source: OnnxRuntimeError },
+    #[error("`{}` holds a shared library, and is no base binary: it has no stamp", .path.display())]
+    LibraryInCli { path: PathBuf, offset: u64 },
+
     #[error("`{}` is not a release archive", .path.display())]
     Archive { path: PathBuf, reason: String },
     #[error("`{}` holds no archive of a base binary", .directory.display())]
@@ -59,15 +71,29 @@ pub(crate) enum Error {
     #[error("`{}` has no base binary beside it", .path.display())]
     CliWithoutRuntime { path: PathBuf, target: Target },
 
+    #[error("`{}` is about a program that is not there", .path.display())]
+    SbomWithoutArchive { path: PathBuf },
+
+    #[error("`{}` does not tell what its program is made of", .path.display())]
+    Sbom { path: PathBuf, source: Box<SbomError> },
+    #[error("`{}` has no signature", .path.display())]
+    Unsigned { path: PathBuf },
+    #[error("`{}` is not to be believed", .path.display())]
+    Untrusted { path: PathBuf, source: Box<TrustError> },
+    #[error("cannot use the keys that are trusted")]
+    TrustedKey { source: KeyError },
+    #[error("`{}` is not what the index says of it: {what}", .path.display())]
+    Disagrees { path: PathBuf, what: &'static str, expected: String, found: String },
+
     #[error("`{}` is not a valid index", .path.display())]
     Index { path: PathBuf, source: IndexError },
     #[error("`{}` is the index of another project's release", .path.display())]
     IndexProject { path: PathBuf, found: String },
-    #[error("archive `{name}` of `{}` is not in its index", .directory.display())]
+    #[error("file `{name}` of `{}` is not in its index", .directory.display())]
     NotIndexed { directory: PathBuf, name: String },
-    #[error("archive `{name}` is in the index of `{}` but not there", .directory.display())]
+    #[error("file `{name}` is in the index of `{}` but not there", .directory.display())]
     Missing { directory: PathBuf, name: String },
-    #[error("archive `{}` does not match its index", .path.display())]
+    #[error("file `{}` does not match its index", .path.display())]
     Mismatch { path: PathBuf, expected: (u64, Digest), found: (u64, Digest) },
 
     #[error("cannot read the workspace's dependencies")]
@@ -78,6 +104,8 @@ pub(crate) enum Error {
     NoLicence { name: String, version: String },
     #[error("the notices of ONNX Runtime {version} for `{target}` are not there")]
     NoNotices { version: String, target: Target, path: PathBuf },
+    #[error("cannot read `{}`", .path.display())]
+    CargoLock { path: PathBuf, source: toml::de::Error },
     #[error("cannot read the pinned ONNX Runtime version in `{}`", .path.display())]
     Pins { path: PathBuf, source: toml::de::Error },
 
@@ -104,6 +132,9 @@ impl Error {
             Self::WrongTarget { expected, found, .. } => pair(expected.to_string(), found.clone()),
             Self::WrongVersion { expected, found, .. } => pair(expected.to_string(), found.clone()),
             Self::Archive { reason, .. } => vec![("reason", reason.clone())],
+            Self::SameKey { paths, .. } => {
+                paths.iter().map(|path| ("key", path.display().to_string())).collect()
+            }
             Self::UnknownFiles { names, .. } => names.iter().map(|name| ("file", name.clone())).collect(),
             Self::IndexProject { found, .. } => pair(encoderfile_registry::PROJECT.to_owned(), found.clone()),
             Self::Mismatch { expected, found, .. } => {
@@ -117,6 +148,11 @@ impl Error {
             Self::Floor { source, .. } => source.details(),
             Self::Publish(error) => error.details(),
             Self::Preflight(error) => error.details(),
+            Self::Linkage { source, .. } => source.details(),
+            Self::Sbom { source, .. } => source.details(),
+            Self::Disagrees { expected, found, .. } => pair(expected.clone(), found.clone()),
+            Self::OnnxRuntime { source, .. } => source.details(),
+            Self::LibraryInCli { offset, .. } => vec![("offset", offset.to_string())],
             _ => Vec::new(),
         }
     }
@@ -125,7 +161,7 @@ impl Error {
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::KeyExists { .. } => "choose another directory; a key that has signed a release must not be lost".into(),
-            Self::EmptyPassword => format!("set {PASSWORD_VARIABLE} to a password, or unset it for a secret key without encryption"),
+            Self::EmptyPassword { variable } => format!("set {variable} to a password, or unset it for a secret key without encryption"),
             Self::PasswordMissing { .. } => format!("set {PASSWORD_VARIABLE} to the password of the key"),
             Self::SecretKey { .. } => "a secret key is made by `encoderfile-release keygen` or `minisign -G`".into(),
             Self::NotABaseBinary { .. } | Self::WrongTarget { .. } | Self::WrongPlatform { .. } => {
@@ -138,8 +174,18 @@ impl Error {
             Self::Floor { source, .. } => return source.hint(),
             Self::Publish(error) => return error.hint(),
             Self::Preflight(error) => return error.hint(),
+            Self::Linkage { source, .. } => source.hint()?.into(),
+            Self::LibraryInCli { .. } => {
+                "a base binary keeps its stamp whatever is stripped from it; only the runtime holds ONNX Runtime".into()
+            }
             Self::Archive { .. } => "make it again with `encoderfile-release pack`".into(),
             Self::NoArchives { .. } => "make them with `encoderfile-release pack --out` this directory".into(),
+            Self::Sbom { .. } => "pack the program again with `encoderfile-release pack`".into(),
+            Self::Unsigned { .. } => "sign it with `encoderfile-release sign`".into(),
+            Self::Untrusted { .. } => {
+                "compare the key with the one that the project shows elsewhere, and the files with another source's".into()
+            }
+            Self::SbomWithoutArchive { .. } => "remove it, or pack that program too".into(),
             Self::UnknownFiles { .. } => "move them away: all of a release's files are published".into(),
             Self::CliWithoutRuntime { target, .. } => {
                 format!("pack both: `encoderfile-release pack --target {target} --runtime FILE --cli FILE`")
@@ -172,7 +218,11 @@ impl Error {
     /// 0 is done, 1 failed, 2 usage, 4 a check that did not hold, 5 network.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::EmptyPassword | Self::PasswordNotText | Self::SourceDateEpoch { .. } => 2,
+            Self::EmptyPassword { .. }
+            | Self::PasswordNotText { .. }
+            | Self::SameKey { .. }
+            | Self::TrustedKey { .. }
+            | Self::SourceDateEpoch { .. } => 2,
             Self::Unverified { .. }
             | Self::NotABaseBinary { .. }
             | Self::WrongPlatform { .. }
@@ -180,9 +230,17 @@ impl Error {
             | Self::WrongVersion { .. }
             | Self::RuntimeAsCli { .. }
             | Self::Floor { .. }
+            | Self::Linkage { .. }
+            | Self::OnnxRuntime { .. }
+            | Self::LibraryInCli { .. }
             | Self::Archive { .. }
             | Self::UnknownFiles { .. }
             | Self::CliWithoutRuntime { .. }
+            | Self::SbomWithoutArchive { .. }
+            | Self::Sbom { .. }
+            | Self::Unsigned { .. }
+            | Self::Untrusted { .. }
+            | Self::Disagrees { .. }
             | Self::Index { .. }
             | Self::IndexProject { .. }
             | Self::NotIndexed { .. }

@@ -10,8 +10,14 @@ use object::{BinaryFormat, Object as _, ObjectKind};
 
 use crate::error::Error;
 
-/// Checks that `file` is a base binary for `target`, and returns its stamp. `path` is what messages call it.
-pub(crate) fn base_binary(file: &File, path: &Path, target: Target) -> Result<Stamp, Error> {
+/// Checks that `bytes` are a base binary for `target`, and returns its stamp. `path` is what messages call it.
+pub(crate) fn base_binary_in(bytes: &[u8], path: &Path, target: Target) -> Result<Stamp, Error> {
+    let mut file = tempfile::tempfile().map_err(Error::io("unpack", path))?;
+    file.write_all(bytes).and_then(|()| file.rewind()).map_err(Error::io("unpack", path))?;
+    base_binary(&file, path, target)
+}
+
+fn base_binary(file: &File, path: &Path, target: Target) -> Result<Stamp, Error> {
     let facts =
         inspect_base(file).map_err(|source| Error::NotABaseBinary { path: path.to_owned(), source })?;
     if facts.stamp.target != target.triple() {
@@ -24,17 +30,23 @@ pub(crate) fn base_binary(file: &File, path: &Path, target: Target) -> Result<St
     Ok(facts.stamp)
 }
 
-/// The same for one that is in memory.
-pub(crate) fn base_binary_in(bytes: &[u8], path: &Path, target: Target) -> Result<Stamp, Error> {
-    let mut file = tempfile::tempfile().map_err(Error::io("unpack", path))?;
-    file.write_all(bytes).and_then(|()| file.rewind()).map_err(Error::io("unpack", path))?;
-    base_binary(&file, path, target)
-}
-
 /// Checks that `bytes` are the command line for `target`: an executable, and not a base binary.
 pub(crate) fn command_line(bytes: &[u8], path: &Path, target: Target) -> Result<(), Error> {
-    let wrong = |found: String| Error::WrongPlatform { path: path.to_owned(), target, found };
-    let object = object::File::parse(bytes).map_err(|error| wrong(error.to_string()))?;
+    if let Some(found) = other_platform(bytes, target) {
+        return Err(Error::WrongPlatform { path: path.to_owned(), target, found });
+    }
+    if Stamp::find(bytes).is_some() {
+        return Err(Error::RuntimeAsCli { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// What `bytes` are if they are neither an executable nor a shared library for `target`.
+pub(crate) fn other_platform(bytes: &[u8], target: Target) -> Option<String> {
+    let object = match object::File::parse(bytes) {
+        Ok(object) => object,
+        Err(error) => return Some(error.to_string()),
+    };
     let format = match target.object_format() {
         ObjectFormat::Elf => BinaryFormat::Elf,
         ObjectFormat::MachO => BinaryFormat::MachO,
@@ -44,13 +56,10 @@ pub(crate) fn command_line(bytes: &[u8], path: &Path, target: Target) -> Result<
         Architecture::X86_64 => object::Architecture::X86_64,
     };
     // A position-independent executable is of the kind `Dynamic` in ELF.
-    let executable = matches!(object.kind(), ObjectKind::Executable | ObjectKind::Dynamic);
-    if object.format() != format || object.architecture() != architecture || !executable {
-        let (format, kind, architecture) = (object.format(), object.kind(), object.architecture());
-        return Err(wrong(format!("{format:?} {kind:?} for {architecture:?}")));
+    let loadable = matches!(object.kind(), ObjectKind::Executable | ObjectKind::Dynamic);
+    if object.format() == format && object.architecture() == architecture && loadable {
+        return None;
     }
-    if Stamp::find(bytes).is_some() {
-        return Err(Error::RuntimeAsCli { path: path.to_owned() });
-    }
-    Ok(())
+    let (format, kind, architecture) = (object.format(), object.kind(), object.architecture());
+    Some(format!("{format:?} {kind:?} for {architecture:?}"))
 }

@@ -1,12 +1,13 @@
 //! The oldest system that a base binary runs on, measured from what it asks of the loader.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use encoderfile_format::{Container, SystemVersion, embedded_libraries};
+use encoderfile_format::SystemVersion;
 use encoderfile_registry::{Floor, ObjectFormat, PlatformVersion, Target};
 use object::read::elf::{FileHeader as _, SectionHeader as _, Sym as _};
 use object::{Endianness, elf};
+
+use crate::part::Part;
 
 /// The newest glibc that a base binary may need: that of Debian bookworm.
 pub(crate) const GLIBC_CEILING: PlatformVersion = PlatformVersion::new(2, 36);
@@ -20,26 +21,15 @@ pub(crate) struct MeasuredFloor {
     pub(crate) part: Part,
     /// The symbols of that part which no older system has.
     pub(crate) symbols: Vec<String>,
-    /// How many libraries are embedded in the executable.
-    pub(crate) libraries: usize,
+    /// What each part asks for.
+    pub(crate) needs: Vec<Option<Need>>,
 }
 
-/// A part of a base binary with demands of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// The executable itself.
-    Executable,
-    /// A shared library in its bytes, from this one on.
-    Library(usize),
-}
-
-impl fmt::Display for Part {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Executable => f.write_str("the executable itself"),
-            Self::Library(offset) => write!(f, "the library embedded at byte {offset}"),
-        }
-    }
+/// The newest version that a part asks for, and its symbols that do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Need {
+    pub(crate) version: PlatformVersion,
+    pub(crate) symbols: Vec<String>,
 }
 
 /// Why there is no floor.
@@ -77,53 +67,32 @@ impl FloorError {
     }
 }
 
-/// Measures `binary`, an executable for `target`, and every library of the same architecture that is embedded in it.
-pub(crate) fn measure(binary: &[u8], target: Target) -> Result<MeasuredFloor, FloorError> {
-    let object_format = target.object_format();
-    let needs = match object_format {
-        ObjectFormat::Elf => glibc_need,
-        ObjectFormat::MachO => macos_need,
+/// Measures the parts of an executable for `target`.
+pub(crate) fn measure(parts: &[(Part, &[u8])], target: Target) -> Result<MeasuredFloor, FloorError> {
+    let (need, system): (fn(&[u8], Part) -> _, _) = match target.object_format() {
+        ObjectFormat::Elf => (glibc_need, "glibc"),
+        ObjectFormat::MachO => (macos_need, "macOS"),
     };
+    let mut needs: Vec<Option<Need>> = Vec::new();
     let mut highest: Option<(Part, Need)> = None;
-    let mut libraries = 0;
-    let container = match object_format {
-        ObjectFormat::Elf => Container::Elf,
-        ObjectFormat::MachO => Container::MachO,
-    };
-    let embedded = embedded_libraries(binary, container, usize::MAX).expect("memory can be read");
-    let embedded = embedded.into_iter().map(|start| usize::try_from(start).expect("it is in memory"));
-    for part in std::iter::once(Part::Executable).chain(embedded.map(Part::Library)) {
-        let start = match part {
-            Part::Executable => 0,
-            Part::Library(offset) => offset,
-        };
-        libraries += usize::from(start != 0);
-        let need = needs(&binary[start..], part)?;
-        if let Some(need) = need
+    for &(part, bytes) in parts {
+        let need = need(bytes, part)?;
+        if let Some(need) = &need
             && highest.as_ref().is_none_or(|(_, highest)| highest.version < need.version)
         {
-            highest = Some((part, need));
+            highest = Some((part, need.clone()));
         }
+        needs.push(need);
     }
-    let name = match object_format {
-        ObjectFormat::Elf => "glibc",
-        ObjectFormat::MachO => "macOS",
-    };
-    let (part, Need { version, symbols }) = highest.ok_or(FloorError::None(name))?;
-    let floor = match object_format {
+    let (part, Need { version, symbols }) = highest.ok_or(FloorError::None(system))?;
+    let floor = match target.object_format() {
         ObjectFormat::Elf if version > GLIBC_CEILING => {
             return Err(FloorError::TooNew { part, version, symbols });
         }
         ObjectFormat::Elf => Floor::Glibc(version),
         ObjectFormat::MachO => Floor::Macos(version),
     };
-    Ok(MeasuredFloor { floor, part, symbols, libraries })
-}
-
-/// The newest version that something asks for, and the symbols that do.
-struct Need {
-    version: PlatformVersion,
-    symbols: Vec<String>,
+    Ok(MeasuredFloor { floor, part, symbols, needs })
 }
 
 /// The newest glibc symbol version that the loader will insist on (`verneed`).

@@ -57,11 +57,25 @@ pub(crate) fn keygen(out: &Path, password: Option<String>) -> Result<Generated, 
 /// The password of the secret key, from the environment. An empty one is a secret that a CI forgot to pass on, and must
 /// not quietly become a key without encryption.
 pub(crate) fn password() -> Result<Option<String>, Error> {
-    match std::env::var(PASSWORD_VARIABLE) {
-        Ok(password) if password.is_empty() => Err(Error::EmptyPassword),
+    password_in(PASSWORD_VARIABLE)
+}
+
+/// The password of the secret key at `index` among several: each has its own variable, or else that of the first.
+pub(crate) fn password_at(index: usize) -> Result<Option<String>, Error> {
+    if index > 0
+        && let Some(own) = password_in(&format!("{PASSWORD_VARIABLE}_{}", index + 1))?
+    {
+        return Ok(Some(own));
+    }
+    password()
+}
+
+fn password_in(variable: &str) -> Result<Option<String>, Error> {
+    match std::env::var(variable) {
+        Ok(password) if password.is_empty() => Err(Error::EmptyPassword { variable: variable.to_owned() }),
         Ok(password) => Ok(Some(password)),
         Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(Error::PasswordNotText),
+        Err(VarError::NotUnicode(_)) => Err(Error::PasswordNotText { variable: variable.to_owned() }),
     }
 }
 

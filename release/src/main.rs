@@ -1,23 +1,32 @@
 //! The maintainers' tool: makes a release of base binaries out of built executables.
 //!
-//! `pack` makes archives, `index` describes them in one document, `sign` vouches for both, `publish` brings them to GitHub.
-//! Each step reads the files of the one before it and nothing else, and can be run again.
+//! `check` says what an executable is and what it needs, `pack` makes archives, `index` describes them in one document,
+//! `sign` vouches for both, `verify` believes nothing and looks at all of it again, `publish` brings it to GitHub. Each step
+//! reads the files of the one before it and nothing else, and can be run again.
 
 mod archive;
 mod args;
+mod changelog;
+mod check;
+mod component;
 mod error;
 mod executable;
 mod floor;
 mod folder;
 mod index;
 mod keygen;
+mod linkage;
+mod onnxruntime;
 mod output;
 mod pack;
+mod part;
 mod preflight;
 mod publish;
+mod sbom;
 mod sign;
 mod source_date;
 mod third_party;
+mod verify;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -26,8 +35,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::{Arguments, Command};
+use crate::component::Notices;
 use crate::error::Error;
-use crate::third_party::Notices;
 
 fn main() -> ExitCode {
     // A reader that has seen enough (`| head`) is no failure, and nobody is left to tell of one.
@@ -45,21 +54,24 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<String, Error> {
     Ok(match command {
+        Command::Check { file, target, program } => check::check(&file, target, program)?.to_json(),
         Command::Keygen { out } => keygen::keygen(&out, keygen::password()?)?.to_string(),
         Command::Pack(arguments) => pack::pack(&arguments)?.to_string(),
         Command::Index { version, directory } => index::index(&directory, &version)?.to_string(),
-        Command::Sign { directory, key } => sign::sign(&directory, &key, keygen::password()?)?.to_string(),
         Command::Publish(arguments) => publish::publish(&arguments)?.to_string(),
         Command::Preflight { tag, key_id, directory } => preflight::preflight(&directory, &tag, key_id)?,
+        Command::Sign { directory, keys } => sign::sign(&directory, &keys, keygen::password_at)?.to_string(),
+        Command::Verify { directory, trusted_keys } => verify::verify(&directory, &trusted_keys)?.to_string(),
         Command::ThirdParty { program, target, out, manifest_path } => {
             let notices = Notices {
                 program,
                 target,
                 onnxruntime_version: None,
+                onnxruntime_sha256: None,
                 manifest_path: manifest_path.as_deref(),
                 instead: None,
             };
-            let notices = third_party::generate(&notices)?;
+            let notices = third_party::render(&component::compose(&notices)?);
             if out == Path::new("-") {
                 return Ok(notices);
             }

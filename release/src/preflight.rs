@@ -8,6 +8,7 @@ use encoderfile_registry::{InvalidKeyId, KeyError, KeyId, TrustedKeys};
 use semver::Version;
 use serde::Deserialize;
 
+use crate::changelog;
 use crate::error::Error;
 
 const MANIFEST: &str = "Cargo.toml";
@@ -88,13 +89,13 @@ pub(crate) fn preflight(directory: &Path, tag: &str, key_id: Option<KeyId>) -> R
     }
     let path = directory.join(CHANGELOG);
     let changelog = read(&path)?;
-    let section = section(&changelog, &version)
+    let section = changelog::section(&changelog, &version)
         .ok_or_else(|| PreflightError::NoSection { path: path.clone(), version: version.clone() })?;
     if section.is_empty() {
         return Err(PreflightError::EmptySection { path, version }.into());
     }
     check_keys(directory, key_id)?;
-    Ok(section)
+    Ok(section.to_owned())
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -117,16 +118,6 @@ fn workspace_version(path: &Path) -> Result<Version, Error> {
     let manifest: Manifest = toml::from_str(&read(path)?)
         .map_err(|source| PreflightError::Manifest { path: path.to_owned(), source: Box::new(source) })?;
     Ok(manifest.workspace.package.version)
-}
-
-/// What is below the heading `## [version]`, up to the next heading of its rank or the links at the end.
-fn section(changelog: &str, version: &Version) -> Option<String> {
-    let heading = format!("## [{version}]");
-    let mut lines = changelog.lines().skip_while(|line| !line.starts_with(&heading));
-    lines.next()?;
-    let is_link = |line: &str| line.starts_with('[') && line.contains("]: ");
-    let lines = lines.take_while(|line| !line.starts_with("## ") && !is_link(line));
-    Some(lines.collect::<Vec<_>>().join("\n").trim().to_owned())
 }
 
 fn check_keys(directory: &Path, key_id: Option<KeyId>) -> Result<(), Error> {
@@ -167,20 +158,4 @@ fn key_lines(text: &str) -> Vec<&str> {
 fn installer_keys(script: &str) -> BTreeSet<String> {
     let keys = script.split_once("\nPROJECT_KEYS='").and_then(|(_, rest)| rest.split_once('\''));
     keys.map(|(keys, _)| keys.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_section_ends_where_another_begins_or_the_links() {
-        let changelog = "# Changelog\n\n## [Unreleased]\n\n## [1.2.0-rc.1] - 2026-01-02\nno\n\n## [1.2.0] - 2026-01-03\n\
-                         \n### Added\n- One.\n\n## [1.1.0]\n- Two.\n\n[1.1.0]: https://example.org\n";
-        let of = |version: &str| section(changelog, &version.parse().expect("a version"));
-        assert_eq!(of("1.2.0").as_deref(), Some("### Added\n- One."));
-        assert_eq!(of("1.1.0").as_deref(), Some("- Two."));
-        assert_eq!(of("1.2.0-rc.1").as_deref(), Some("no"));
-        assert_eq!(of("1.2.0-rc.10"), None);
-    }
 }

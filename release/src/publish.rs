@@ -9,7 +9,6 @@ mod error;
 mod failure;
 mod files;
 mod journal;
-mod notes;
 mod patience;
 mod repository;
 mod upload;
@@ -24,6 +23,7 @@ use semver::Version;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::PublishArguments;
+use crate::changelog;
 use crate::error::Error;
 use crate::publish::comparison::{Difference, Judgement, judge_all, strangers};
 pub(crate) use crate::publish::error::PublishError;
@@ -47,7 +47,7 @@ pub(crate) fn publish(arguments: &PublishArguments) -> Result<Outcome, Error> {
     let notes = match &arguments.notes {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
-            let section = notes::section(&text, &files.version).map(str::to_owned);
+            let section = changelog::notes(&text, &files.version).map(str::to_owned);
             Some(section.ok_or_else(|| PublishError::NoNotes {
                 path: path.clone(),
                 version: files.version.clone(),

@@ -1,5 +1,6 @@
 //! Signatures of a release's files.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 use std::ops::Range;
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use encoderfile_registry::{
-    BaseIndex, Digest, INDEX_NAME, PROJECT, SIGNATURE_SUFFIX, archive_trusted_comment, trusted_comment,
+    BaseIndex, Digest, INDEX_NAME, KeyId, PROJECT, SBOM_SUFFIX, SIGNATURE_SUFFIX, archive_trusted_comment,
+    further_signature_name, trusted_comment,
 };
 use minisign::{SecretKey, SecretKeyBox};
 
@@ -19,34 +21,62 @@ use crate::output::OutputFile;
 
 /// The signatures that were written.
 pub(crate) struct Signed {
-    key_id: String,
+    key_ids: Vec<String>,
     signatures: Vec<PathBuf>,
 }
 
-/// Signs the index and all archives of `directory` with the secret key in the file `key`.
-pub(crate) fn sign(directory: &Path, key: &Path, password: Option<String>) -> Result<Signed, Error> {
-    let secret_key = secret_key(key, password)?;
-    let files = release_files(directory)?;
+/// Signs the index and all archives of `directory` with the secret keys in the files `keys`. The first key's signatures have
+/// the plain names; `password` gives the password of the key at an index.
+pub(crate) fn sign(
+    directory: &Path,
+    keys: &[PathBuf],
+    password: impl Fn(usize) -> Result<Option<String>, Error>,
+) -> Result<Signed, Error> {
+    let mut secret_keys: Vec<(KeyId, SecretKey)> = Vec::new();
+    for (index, path) in keys.iter().enumerate() {
+        let secret_key = secret_key(path, password(index)?)?;
+        let id: KeyId = key_id(secret_key.keynum()).parse().expect("eight bytes in hexadecimal are a key id");
+        if let Some(other) = secret_keys.iter().position(|(known, _)| *known == id) {
+            let paths = [keys[other].clone(), path.clone()];
+            return Err(Error::SameKey { key_id: id.to_string(), paths });
+        }
+        secret_keys.push((id, secret_key));
+    }
+    let (folder, files) = release_files(directory)?;
 
     let mut outputs = Vec::new();
-    for (path, bytes, comment) in &files {
-        let signature = signature(&secret_key, path, bytes, comment)?;
-        let path = signature_path(path);
-        let mut output = OutputFile::create(&path, 0o644)?;
-        output.write_all(signature.as_bytes()).map_err(Error::io("write", &path))?;
-        outputs.push((path, output));
+    for (index, (id, secret_key)) in secret_keys.iter().enumerate() {
+        for (path, bytes, comment) in &files {
+            let signature = signature(secret_key, path, bytes, comment)?;
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let name = match index {
+                0 => format!("{name}{SIGNATURE_SUFFIX}"),
+                _ => further_signature_name(&name, *id),
+            };
+            let path = directory.join(name);
+            let mut output = OutputFile::create(&path, 0o644)?;
+            output.write_all(signature.as_bytes()).map_err(Error::io("write", &path))?;
+            outputs.push((path, output));
+        }
     }
     let mut signatures = Vec::new();
     for (path, output) in outputs {
         output.commit()?;
         signatures.push(path);
     }
-    Ok(Signed { key_id: key_id(secret_key.keynum()), signatures })
+    // Those of keys that were not named vouch for a release that these keys' owner did not make.
+    for stale in folder.signatures.into_values().flatten().filter(|path| !signatures.contains(path)) {
+        std::fs::remove_file(&stale).map_err(Error::io("remove", &stale))?;
+    }
+    Ok(Signed { key_ids: secret_keys.into_iter().map(|(id, _)| id.to_string()).collect(), signatures })
 }
 
-/// Reads a release and checks that its index describes it: each file with its bytes and its trusted comment. The same
-/// bytes are checked and signed, so that nobody can change a file in between.
-pub(crate) fn release_files(directory: &Path) -> Result<Vec<(PathBuf, Vec<u8>, String)>, Error> {
+/// What is in a release: each file that gets a signature, with its bytes and its trusted comment.
+type SignedFiles = Vec<(PathBuf, Vec<u8>, String)>;
+
+/// Reads a release and checks that its index describes it. The same bytes are checked and signed, so that nobody can change a
+/// file in between.
+pub(crate) fn release_files(directory: &Path) -> Result<(Folder, SignedFiles), Error> {
     let index_path = directory.join(INDEX_NAME);
     let document = std::fs::read(&index_path).map_err(Error::io("read", &index_path))?;
     let index =
@@ -54,30 +84,51 @@ pub(crate) fn release_files(directory: &Path) -> Result<Vec<(PathBuf, Vec<u8>, S
     if index.project != PROJECT {
         return Err(Error::IndexProject { path: index_path, found: index.project });
     }
-
     let folder = Folder::open(directory)?;
-    let mut present: Vec<PathBuf> = folder.runtimes.into_values().chain(folder.clis.into_values()).collect();
-    present.sort();
-    let entries = index.targets.values();
-    let indexed: Vec<_> =
-        entries.flat_map(|entry| std::iter::once(&entry.archive).chain(&entry.cli)).collect();
-    for archive in &indexed {
-        if !present.contains(&directory.join(&archive.name)) {
-            return Err(Error::Missing { directory: directory.to_owned(), name: archive.name.clone() });
+    let mut files = vec![(index_path, document, trusted_comment(&index.version))];
+    for (path, bytes) in indexed_files(&folder, directory, &index)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // The index vouches for what is about the archives.
+        if !name.ends_with(SBOM_SUFFIX) {
+            files.push((path, bytes, archive_trusted_comment(&name, &index.version)));
         }
     }
-    let mut files = vec![(index_path, document, trusted_comment(&index.version))];
+    Ok((folder, files))
+}
+
+/// Reads all files that the index of a release names, which must be those that are there, with these bytes.
+pub(crate) fn indexed_files(
+    folder: &Folder,
+    directory: &Path,
+    index: &BaseIndex,
+) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
+    let Folder { runtimes, clis, runtime_sboms, cli_sboms, .. } = folder;
+    let mut present: Vec<_> =
+        [runtimes, clis, runtime_sboms, cli_sboms].into_iter().flat_map(BTreeMap::values).collect();
+    present.sort();
+    let entries = index.targets.values();
+    let indexed: Vec<_> = entries
+        .flat_map(|entry| {
+            std::iter::once(&entry.archive).chain(&entry.cli).chain(&entry.sbom).chain(&entry.cli_sbom)
+        })
+        .collect();
+    for file in &indexed {
+        if !present.contains(&&directory.join(&file.name)) {
+            return Err(Error::Missing { directory: directory.to_owned(), name: file.name.clone() });
+        }
+    }
+    let mut files = Vec::new();
     for path in present {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some(archive) = indexed.iter().find(|archive| archive.name == name) else {
+        let Some(file) = indexed.iter().find(|file| file.name == name) else {
             return Err(Error::NotIndexed { directory: directory.to_owned(), name });
         };
-        let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-        let (expected, found) = ((archive.size, archive.sha256), (bytes.len() as u64, Digest::of(&bytes)));
+        let bytes = std::fs::read(path).map_err(Error::io("read", path))?;
+        let (expected, found) = ((file.size, file.sha256), (bytes.len() as u64, Digest::of(&bytes)));
         if expected != found {
-            return Err(Error::Mismatch { path, expected, found });
+            return Err(Error::Mismatch { path: path.clone(), expected, found });
         }
-        files.push((path, bytes, archive_trusted_comment(&name, &index.version)));
+        files.push((path.clone(), bytes));
     }
     Ok(files)
 }
@@ -136,15 +187,9 @@ fn is_encrypted(key: &str) -> bool {
     key.lines().nth(1).is_some_and(|line| line.starts_with("RWRTY"))
 }
 
-fn signature_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(SIGNATURE_SUFFIX);
-    name.into()
-}
-
 impl fmt::Display for Signed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "signed with key {}", self.key_id)?;
+        write!(f, "signed with key {}", self.key_ids.join(" and "))?;
         self.signatures.iter().try_for_each(|path| write!(f, "\n  {}", path.display()))
     }
 }

@@ -68,6 +68,8 @@ mod tests {
             format_versions: vec![1],
             onnxruntime_version: "1.23.2".to_owned(),
             cli: None,
+            sbom: None,
+            cli_sbom: None,
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) struct File {
 impl Files {
     /// Reads a directory, whose index must describe the archives, and each of whose files must be signed.
     pub(crate) fn read(directory: &Path) -> Result<Self, Error> {
-        let signed = release_files(directory)?;
+        let (_, signed) = release_files(directory)?;
         let index_path = directory.join(INDEX_NAME);
         let index = signed.iter().find(|(path, ..)| *path == index_path);
         let (_, document, _) = index.expect("the index is one of the files");

@@ -6,15 +6,31 @@ use encoderfile_registry::{Architecture, ObjectFormat, Target};
 pub(crate) fn for_target(target: Target, glibc: (u32, u32)) -> Vec<u8> {
     match target.object_format() {
         ObjectFormat::Elf => Elf::new(target).needs("memcpy", glibc).build(),
-        ObjectFormat::MachO => mach_o(target, MH_EXECUTE, (13, 0)),
+        ObjectFormat::MachO => MachO::executable(target).build(),
     }
 }
+
+/// A library that says of itself that it is ONNX Runtime in this version, and asks for nothing else.
+pub(crate) fn onnxruntime(target: Target, version: &str) -> Vec<u8> {
+    match target.object_format() {
+        ObjectFormat::Elf => Elf::new(target).defines(&format!("VERS_{version}")).build(),
+        ObjectFormat::MachO => {
+            MachO::library(target, &format!("@rpath/libonnxruntime.{version}.dylib")).for_macos(11, 0).build()
+        }
+    }
+}
+
+const DT_NEEDED: u64 = 1;
+pub(crate) const DT_RUNPATH: u64 = 29;
 
 /// An ELF file with symbol versions.
 pub(crate) struct Elf {
     machine: u16,
     needs: Vec<(String, String, u16)>,
+    dynamic: Vec<(u64, String)>,
+    defines: Option<String>,
     with_sections: bool,
+    stack: Option<u32>,
 }
 
 impl Elf {
@@ -23,7 +39,31 @@ impl Elf {
             Architecture::X86_64 => 62,
             Architecture::Aarch64 => 183,
         };
-        Self { machine, needs: Vec::new(), with_sections: true }
+        let dynamic = vec![(DT_NEEDED, "libc.so.6".to_owned())];
+        // Readable and writable.
+        Self { machine, needs: Vec::new(), dynamic, defines: None, with_sections: true, stack: Some(6) }
+    }
+
+    /// Needs a library, or says another thing with a text in its dynamic section.
+    pub(crate) fn library(self, name: &str) -> Self {
+        self.dynamic(DT_NEEDED, name)
+    }
+
+    pub(crate) fn dynamic(mut self, tag: u64, text: &str) -> Self {
+        self.dynamic.push((tag, text.to_owned()));
+        self
+    }
+
+    /// Defines symbols of a version of its own.
+    pub(crate) fn defines(mut self, version: &str) -> Self {
+        self.defines = Some(version.to_owned());
+        self
+    }
+
+    /// Wants its stack with these permissions, or says nothing about it.
+    pub(crate) fn stack(mut self, permissions: Option<u32>) -> Self {
+        self.stack = permissions;
+        self
     }
 
     /// Needs `symbol` in the version of a glibc.
@@ -78,20 +118,38 @@ impl Elf {
         }
         needed.extend_from_slice(&versions);
 
+        let mut dynamic = Vec::new();
+        for (tag, text) in &self.dynamic {
+            dynamic.extend_from_slice(&tag.to_le_bytes());
+            dynamic.extend_from_slice(&u64::from(add(text)).to_le_bytes());
+        }
+        dynamic.resize(dynamic.len() + 16, 0);
+        // Version 1, no flags, index 2, one name, no hash; the name right behind, nothing else.
+        let defined = self.defines.as_ref().map(|version| {
+            let halves = [1u16, 0, 2, 1].into_iter().flat_map(u16::to_le_bytes);
+            let words = [0, 20, 0, add(version), 0].into_iter().flat_map(u32::to_le_bytes);
+            halves.chain(words).collect::<Vec<u8>>()
+        });
+
         // Type, link, info, entry size, content. The strings are those of the sections too, whose names are all empty.
         let mut sections = vec![
             (3u32, 0u32, 0u32, 0u64, strings),
             (11, 1, 1, 24, symbols),
             (0x6fff_ffff, 2, 0, 2, symbol_versions),
-            (6, 1, 0, 16, vec![0; 16]),
+            (6, 1, 0, 16, dynamic),
         ];
         if count != 0 {
             sections.push((0x6fff_fffe, 1, 1, 0, needed));
         }
+        if let Some(defined) = defined {
+            sections.push((0x6fff_fffd, 1, 1, 0, defined));
+        }
+        let programs = if self.stack.is_some() { 2u16 } else { 1 };
+        let start = 64 + 56 * u64::from(programs);
         let mut contents = Vec::new();
         let mut headers = vec![0; 64];
         for (kind, link, info, entry_size, content) in sections {
-            let offset = 64 + 56 + contents.len() as u64;
+            let offset = start + contents.len() as u64;
             headers.extend_from_slice(&[0; 4]);
             headers.extend_from_slice(&kind.to_le_bytes());
             headers.extend_from_slice(&[0; 16]);
@@ -105,7 +163,7 @@ impl Elf {
             contents.resize(contents.len().next_multiple_of(8), 0);
         }
         let section_count = if self.with_sections { u16::try_from(headers.len() / 64).unwrap() } else { 0 };
-        let section_offset = if self.with_sections { 64 + 56 + contents.len() as u64 } else { 0 };
+        let section_offset = if self.with_sections { start + contents.len() as u64 } else { 0 };
 
         let mut file = b"\x7fELF\x02\x01\x01".to_vec();
         file.resize(16, 0);
@@ -118,12 +176,18 @@ impl Elf {
             file.extend_from_slice(&offset.to_le_bytes());
         }
         file.extend_from_slice(&0u32.to_le_bytes());
-        for half in [64, 56, 1, 64, section_count, u16::from(self.with_sections)] {
+        for half in [64, 56, programs, 64, section_count, u16::from(self.with_sections)] {
             file.extend_from_slice(&u16::to_le_bytes(half));
         }
         // PT_DYNAMIC.
         file.extend_from_slice(&2u32.to_le_bytes());
         file.resize(64 + 56, 0);
+        if let Some(permissions) = self.stack {
+            // PT_GNU_STACK.
+            file.extend_from_slice(&0x6474_e551u32.to_le_bytes());
+            file.extend_from_slice(&permissions.to_le_bytes());
+            file.resize(64 + 2 * 56, 0);
+        }
         file.extend_from_slice(&contents);
         if self.with_sections {
             file.extend_from_slice(&headers);
@@ -132,20 +196,98 @@ impl Elf {
     }
 }
 
-pub(crate) const MH_EXECUTE: u32 = 2;
-pub(crate) const MH_DYLIB: u32 = 6;
+const MH_EXECUTE: u32 = 2;
+const MH_DYLIB: u32 = 6;
+const LC_LOAD_DYLIB: u32 = 0xc;
+const LC_ID_DYLIB: u32 = 0xd;
+const LC_RPATH: u32 = 0x8000_001c;
 
-/// A Mach-O file of a kind, for a macOS from `minimum` on.
-pub(crate) fn mach_o(target: Target, kind: u32, minimum: (u32, u32)) -> Vec<u8> {
-    let (processor, model) = match target.architecture() {
-        Architecture::X86_64 => (0x0100_0007, 3),
-        Architecture::Aarch64 => (0x0100_000c, 0),
-    };
-    let version = minimum.0 << 16 | minimum.1 << 8;
-    // Header: magic, processor, model, kind, one command of 24 bytes, flags, reserved.
-    let header = [0xfeed_facf, processor, model, kind, 1, 24, 0, 0];
-    // LC_BUILD_VERSION for macOS: minimum, SDK, no tools.
-    let command = [0x32u32, 24, 1, version, 15 << 16, 0];
-    // Room for what real files have behind their commands.
-    header.iter().chain(&command).chain(&[0; 16]).flat_map(|word| word.to_le_bytes()).collect()
+/// A Mach-O file with one section.
+pub(crate) struct MachO {
+    target: Target,
+    kind: u32,
+    flags: u32,
+    minimum: u32,
+    room: u32,
+    commands: Vec<Vec<u8>>,
+}
+
+impl MachO {
+    pub(crate) fn executable(target: Target) -> Self {
+        let executable =
+            Self { target, kind: MH_EXECUTE, flags: 0, minimum: 0, room: 4096, commands: Vec::new() };
+        executable.for_macos(13, 0).library_at("/usr/lib/libSystem.B.dylib")
+    }
+
+    pub(crate) fn library(target: Target, name: &str) -> Self {
+        let mut library = Self::executable(target);
+        library.kind = MH_DYLIB;
+        library.text_command(LC_ID_DYLIB, &[24, 0, 0, 0], name)
+    }
+
+    /// For a macOS from this one on.
+    pub(crate) fn for_macos(mut self, major: u32, minor: u32) -> Self {
+        self.minimum = major << 16 | minor << 8;
+        self
+    }
+
+    /// Loads a library.
+    pub(crate) fn library_at(self, path: &str) -> Self {
+        self.text_command(LC_LOAD_DYLIB, &[24, 0, 0, 0], path)
+    }
+
+    /// Looks for libraries in a directory.
+    pub(crate) fn search_path(self, path: &str) -> Self {
+        self.text_command(LC_RPATH, &[12], path)
+    }
+
+    /// Has this much room behind its load commands.
+    pub(crate) fn room(mut self, bytes: u32) -> Self {
+        self.room = bytes;
+        self
+    }
+
+    /// Has flags in its header.
+    pub(crate) fn flags(mut self, flags: u32) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    fn text_command(mut self, command: u32, words: &[u32], text: &str) -> Self {
+        let length = (8 + 4 * words.len() + text.len() + 1).next_multiple_of(8);
+        let words = [command, u32::try_from(length).unwrap()].into_iter().chain(words.iter().copied());
+        let mut bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.resize(length, 0);
+        self.commands.push(bytes);
+        self
+    }
+
+    pub(crate) fn build(&self) -> Vec<u8> {
+        let (processor, model) = match self.target.architecture() {
+            Architecture::X86_64 => (0x0100_0007, 3),
+            Architecture::Aarch64 => (0x0100_000c, 0),
+        };
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        let length = |commands: &[Vec<u8>]| u32::try_from(commands.concat().len()).unwrap();
+        let mut commands = self.commands.clone();
+        // LC_BUILD_VERSION for macOS: minimum, SDK, no tools.
+        commands.push(words(&[0x32, 24, 1, self.minimum, 15 << 16, 0]));
+        let text_offset = 32 + length(&commands) + 152 + self.room;
+        let end = text_offset + 16;
+        // LC_SEGMENT_64 from the first byte on, with one section of 16 bytes.
+        let mut segment = words(&[0x19, 152]);
+        segment.extend_from_slice(b"__TEXT\0\0\0\0\0\0\0\0\0\0");
+        segment.extend(words(&[0, 1, end, 0, 0, 0, end, 0, 5, 5, 1, 0]));
+        segment.extend_from_slice(b"__text\0\0\0\0\0\0\0\0\0\0__TEXT\0\0\0\0\0\0\0\0\0\0");
+        segment.extend(words(&[0, 1, 16, 0, text_offset, 4, 0, 0, 0x8000_0400, 0, 0, 0]));
+        commands.push(segment);
+        let count = u32::try_from(commands.len()).unwrap();
+        // Magic, processor, model, kind, commands, flags, reserved.
+        let mut file =
+            words(&[0xfeed_facf, processor, model, self.kind, count, length(&commands), self.flags, 0]);
+        file.extend(commands.concat());
+        file.resize(end as usize, 0);
+        file
+    }
 }

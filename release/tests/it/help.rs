@@ -6,7 +6,9 @@ use crate::Workshop;
 fn help_of_every_command() {
     let workshop = Workshop::new();
     insta::assert_snapshot!("help", workshop.run(&["--help"]));
-    for command in ["keygen", "pack", "index", "sign", "publish", "preflight", "third-party"] {
+    let commands =
+        ["keygen", "preflight", "check", "pack", "index", "sign", "verify", "publish", "third-party"];
+    for command in commands {
         insta::assert_snapshot!(format!("help_{command}"), workshop.run(&[command, "--help"]));
     }
 }

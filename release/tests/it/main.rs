@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "these are tests, helpers included")]
 
+mod check;
 mod executable;
 mod help;
 mod index;
@@ -9,8 +10,10 @@ mod keygen;
 mod pack;
 mod preflight;
 mod publish;
+mod sbom;
 mod sign;
 mod third_party;
+mod verify;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -63,7 +66,12 @@ impl Workshop {
     fn tool(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_encoderfile-release"));
         command.args(arguments).current_dir(self.directory.path());
-        let own = ["SOURCE_DATE_EPOCH", "ENCODERFILE_KEY_PASSWORD", "CARGO_TARGET_DIR"];
+        let own = [
+            "SOURCE_DATE_EPOCH",
+            "ENCODERFILE_KEY_PASSWORD",
+            "ENCODERFILE_KEY_PASSWORD_2",
+            "CARGO_TARGET_DIR",
+        ];
         let of_github = ["GH_TOKEN", "GITHUB_TOKEN", "GITHUB_API_URL", "GITHUB_SERVER_URL"];
         let proxies = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
         for variable in [&own[..], &of_github, &proxies].concat() {
@@ -117,15 +125,21 @@ impl Workshop {
     }
 }
 
-/// The bytes of a base binary: an executable with the stamp somewhere in its middle.
+/// The bytes of a base binary: an executable with ONNX Runtime and the stamp somewhere in its middle.
 fn runtime(target: Target, version: &str) -> Vec<u8> {
+    base_binary(target, version, &[&executable::for_target(target, (2, 17))])
+}
+
+/// A base binary made of `parts`, the first of which is the executable.
+fn base_binary(target: Target, version: &str, parts: &[&[u8]]) -> Vec<u8> {
     let stamp = Stamp {
         version: version.to_owned(),
         target: target.triple().to_owned(),
         format_versions: vec![1],
         onnxruntime_version: "1.23.2".to_owned(),
     };
-    [executable::for_target(target, (2, 17)), stamp.encode(), b"the end".to_vec()].concat()
+    let library = executable::onnxruntime(target, &stamp.onnxruntime_version);
+    [parts.concat(), library, stamp.encode(), b"the end".to_vec()].concat()
 }
 
 fn succeed(command: &mut Command) -> String {

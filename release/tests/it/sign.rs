@@ -113,6 +113,65 @@ fn keys_of_minisign_are_accepted() {
 }
 
 #[test]
+fn two_keys_sign_side_by_side() {
+    let workshop = Workshop::new();
+    workshop.release();
+    workshop.run(&["keygen", "--out=new"]);
+    let report = workshop.run(&["sign", "dist", "--key=keys/encoderfile.key", "--key=new/encoderfile.key"]);
+    let id = |key: &str| {
+        let text = String::from_utf8(workshop.read(format!("{key}/encoderfile.pub"))).unwrap();
+        text.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned()
+    };
+    let (old, new) = (id("keys"), id("new"));
+    assert!(report.starts_with(&format!("signed with key {old} and {new}\n")), "{report}");
+    let files: Vec<_> =
+        workshop.names("dist").into_iter().filter(|name| !name.ends_with(".minisig")).collect();
+    assert_eq!(workshop.names("dist").len(), 3 * files.len());
+    let has_minisign = installed("minisign");
+    for name in &files {
+        for (key, signature) in
+            [("keys", format!("dist/{name}.minisig")), ("new", format!("dist/{name}.{new}.minisig"))]
+        {
+            let public = PublicKey::from_file(workshop.path(format!("{key}/encoderfile.pub"))).unwrap();
+            let decoded = Signature::from_file(workshop.path(&signature)).unwrap();
+            public.verify(&workshop.read(format!("dist/{name}")), &decoded, false).unwrap();
+            if has_minisign {
+                let mut minisign = Command::new("minisign");
+                minisign.arg("-V").arg("-p").arg(workshop.path(format!("{key}/encoderfile.pub")));
+                minisign.arg("-x").arg(workshop.path(&signature));
+                succeed(minisign.arg("-m").arg(workshop.path(format!("dist/{name}"))));
+            }
+        }
+    }
+    // A key that is not named any more vouches for nothing, and indexing anew leaves no signature of what was.
+    workshop.run(&["sign", "dist", "--key=new/encoderfile.key"]);
+    verify(&workshop, "new/encoderfile.pub");
+    workshop.run(&["sign", "dist", "--key=keys/encoderfile.key", "--key=new/encoderfile.key"]);
+    succeed(workshop.tool(&["index", "--version", VERSION, "dist"]).env("SOURCE_DATE_EPOCH", "1767323045"));
+    let left = workshop.names("dist").into_iter().filter(|name| name.starts_with("base-index.json."));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
+
+    let error =
+        workshop.refuse(2, &["sign", "dist", "--key=new/encoderfile.key", "--key=new/encoderfile.key"]);
+    assert!(error.starts_with(&format!("error: key {new} is named twice\n")), "{error}");
+}
+
+#[test]
+fn each_key_may_have_its_own_password() {
+    let workshop = Workshop::new();
+    workshop.release();
+    let (first, second) = ("ENCODERFILE_KEY_PASSWORD", "ENCODERFILE_KEY_PASSWORD_2");
+    succeed(workshop.tool(&["keygen", "--out=one"]).env(first, "1"));
+    succeed(workshop.tool(&["keygen", "--out=two"]).env(first, "2"));
+    let sign = || workshop.tool(&["sign", "dist", "--key=one/encoderfile.key", "--key=two/encoderfile.key"]);
+    succeed(sign().env(first, "1").env(second, "2"));
+    let error = crate::refuse(1, sign().env(first, "1"));
+    assert!(error.starts_with("error: cannot use secret key `two/encoderfile.key`\n"), "{error}");
+    let error = crate::refuse(2, sign().env(first, "1").env(second, ""));
+    assert!(error.starts_with("error: `ENCODERFILE_KEY_PASSWORD_2` is set but empty\n"), "{error}");
+}
+
+#[test]
 fn what_the_index_does_not_describe_is_not_signed() {
     let workshop = Workshop::new();
     workshop.release();
@@ -142,7 +201,7 @@ fn what_the_index_does_not_describe_is_not_signed() {
     }
     // A file that came later, as an archive and as anything else.
     workshop.pack(Target::Aarch64AppleDarwin, true);
-    refuse("archive `encoderfile-aarch64-apple-darwin.tar.zst` of `dist` is not in its index\n");
+    refuse("file `encoderfile-aarch64-apple-darwin.tar.zst` of `dist` is not in its index\n");
     fs::remove_file(workshop.path("dist/encoderfile-aarch64-apple-darwin.tar.zst")).unwrap();
     workshop.write("dist/passwords.txt", b"");
     refuse("  file: passwords.txt\n");

@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::{Workshop, succeed};
 
 /// A workspace with one dependency from a directory registry, so that no network and no cache is needed.
-fn workspace(licence: &str, text: Option<&str>) -> Workshop {
+pub(crate) fn workspace(licence: &str, text: Option<&str>) -> Workshop {
     let workshop = Workshop::new();
     let files = [
         ("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"cli\", \"runtime\"]\n".to_owned()),
@@ -38,7 +38,8 @@ fn workspace(licence: &str, text: Option<&str>) -> Workshop {
             format!("[package]\nname = \"{name}\"\nversion = \"1.2.3\"\nedition = \"2021\"\n{licence}\n");
         add(&workshop, &format!("vendored/{name}/Cargo.toml"), &manifest);
         add(&workshop, &format!("vendored/{name}/src/lib.rs"), "");
-        add(&workshop, &format!("vendored/{name}/.cargo-checksum.json"), r#"{"files":{}}"#);
+        let checksum = format!(r#"{{"files":{{}},"package":"{}"}}"#, "ab".repeat(32));
+        add(&workshop, &format!("vendored/{name}/.cargo-checksum.json"), &checksum);
     }
     if let Some(text) = text {
         add(&workshop, "vendored/linked/LICENSE", text);
