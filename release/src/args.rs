@@ -45,6 +45,45 @@ pub(crate) enum Command {
         out: PathBuf,
     },
 
+    /// Pin a version of ONNX Runtime for the base binaries that are built from now on
+    ///
+    /// Downloads the official wheels of all targets with pip, takes the digests of wheel and library, and writes them into the
+    /// file of pins, whose comments stay. Nothing is written unless every target has a library. Pip finds its index, mirrors,
+    /// proxies and certificates as always. Read the changes before they are committed: from then on they are what is trusted.
+    #[command(after_help = "Examples:
+  encoderfile-release pin-onnxruntime --version 1.23.2
+  git diff release/onnxruntime.toml")]
+    PinOnnxruntime {
+        /// Version of ONNX Runtime
+        #[arg(long, value_name = "VERSION")]
+        version: Version,
+        /// Python whose wheels are taken, instead of the one in the file
+        #[arg(long, value_name = "VERSION")]
+        python: Option<String>,
+        /// File of pins
+        #[arg(long, value_name = "FILE", default_value = "release/onnxruntime.toml")]
+        file: PathBuf,
+    },
+
+    /// Check that a checkout may be released under a tag, and print the release's notes
+    ///
+    /// The tag must be that of the workspace's version, the changelog must have a section for it, which is what is
+    /// printed, and the signing key must be one that clients will know and that is not revoked.
+    #[command(after_help = "Examples:
+  encoderfile-release preflight --tag v0.1.0
+  encoderfile-release preflight --tag v0.1.0 --key-id 0123456789ABCDEF > notes.md")]
+    Preflight {
+        /// The tag
+        #[arg(long, value_name = "TAG")]
+        tag: String,
+        /// Id of the key that will sign; without it, any key will do that is compiled in
+        #[arg(long, value_name = "ID")]
+        key_id: Option<KeyId>,
+        /// Root of the checkout
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        directory: PathBuf,
+    },
+
     /// Check that an executable can be given to others, and print what it is and what it needs as JSON
     ///
     /// Reads it without running it: container and processor, stamp, embedded ONNX Runtime, the oldest system that it and
@@ -164,25 +203,6 @@ Keys of the JSON document, to which later versions may add:
   encoderfile-release publish dist/v0.1.0 --repo \"$GITHUB_REPOSITORY\" \\
       --notes CHANGELOG.md --target-commitish \"$GITHUB_SHA\" --draft")]
     Publish(PublishArguments),
-
-    /// Check that a checkout may be released under a tag, and print the release's notes
-    ///
-    /// The tag must be that of the workspace's version, the changelog must have a section for it, which is what is
-    /// printed, and the signing key must be one that clients will know and that is not revoked.
-    #[command(after_help = "Examples:
-  encoderfile-release preflight --tag v0.1.0
-  encoderfile-release preflight --tag v0.1.0 --key-id 0123456789ABCDEF > notes.md")]
-    Preflight {
-        /// The tag
-        #[arg(long, value_name = "TAG")]
-        tag: String,
-        /// Id of the key that will sign; without it, any key will do that is compiled in
-        #[arg(long, value_name = "ID")]
-        key_id: Option<KeyId>,
-        /// Root of the checkout
-        #[arg(long, value_name = "DIR", default_value = ".")]
-        directory: PathBuf,
-    },
 
     /// Write `THIRD_PARTY.md`: what a program is made of, and under which licences
     #[command(after_help = "Examples:

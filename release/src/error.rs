@@ -12,6 +12,7 @@ use crate::floor::FloorError;
 use crate::keygen::PASSWORD_VARIABLE;
 use crate::linkage::LinkageError;
 use crate::onnxruntime::OnnxRuntimeError;
+use crate::pin::PinError;
 use crate::preflight::PreflightError;
 use crate::publish::PublishError;
 use crate::sbom::SbomError;
@@ -106,6 +107,8 @@ pub(crate) enum Error {
     NoNotices { version: String, target: Target, path: PathBuf },
     #[error("cannot read `{}`", .path.display())]
     CargoLock { path: PathBuf, source: toml::de::Error },
+    #[error("cannot pin ONNX Runtime {version}{}", for_target(*.target))]
+    Pin { path: PathBuf, version: String, target: Option<Target>, source: Box<PinError> },
     #[error("cannot read the pinned ONNX Runtime version in `{}`", .path.display())]
     Pins { path: PathBuf, source: toml::de::Error },
 
@@ -150,6 +153,11 @@ impl Error {
             Self::Preflight(error) => error.details(),
             Self::Linkage { source, .. } => source.details(),
             Self::Sbom { source, .. } => source.details(),
+            Self::Pin { path, source, .. } => {
+                let mut details = vec![("file", path.display().to_string())];
+                details.extend(source.details());
+                details
+            }
             Self::Disagrees { expected, found, .. } => pair(expected.clone(), found.clone()),
             Self::OnnxRuntime { source, .. } => source.details(),
             Self::LibraryInCli { offset, .. } => vec![("offset", offset.to_string())],
@@ -181,6 +189,9 @@ impl Error {
             Self::Archive { .. } => "make it again with `encoderfile-release pack`".into(),
             Self::NoArchives { .. } => "make them with `encoderfile-release pack --out` this directory".into(),
             Self::Sbom { .. } => "pack the program again with `encoderfile-release pack`".into(),
+            Self::Pin { .. } => {
+                "an official wheel for every target has to be in pip's index; `PIP_INDEX_URL` names another one".into()
+            }
             Self::Unsigned { .. } => "sign it with `encoderfile-release sign`".into(),
             Self::Untrusted { .. } => {
                 "compare the key with the one that the project shows elsewhere, and the files with another source's".into()
@@ -272,4 +283,8 @@ impl Error {
         }
         report
     }
+}
+
+fn for_target(target: Option<Target>) -> String {
+    target.map(|target| format!(" for `{target}`")).unwrap_or_default()
 }

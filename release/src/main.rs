@@ -20,6 +20,7 @@ mod onnxruntime;
 mod output;
 mod pack;
 mod part;
+mod pin;
 mod preflight;
 mod publish;
 mod sbom;
@@ -54,14 +55,17 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<String, Error> {
     Ok(match command {
-        Command::Check { file, target, program } => check::check(&file, target, program)?.to_json(),
         Command::Keygen { out } => keygen::keygen(&out, keygen::password()?)?.to_string(),
+        Command::PinOnnxruntime { version, python, file } => {
+            pin::pin(&file, &version.to_string(), python.as_deref())?.to_string()
+        }
+        Command::Preflight { tag, key_id, directory } => preflight::preflight(&directory, &tag, key_id)?,
+        Command::Check { file, target, program } => check::check(&file, target, program)?.to_json(),
         Command::Pack(arguments) => pack::pack(&arguments)?.to_string(),
         Command::Index { version, directory } => index::index(&directory, &version)?.to_string(),
-        Command::Publish(arguments) => publish::publish(&arguments)?.to_string(),
-        Command::Preflight { tag, key_id, directory } => preflight::preflight(&directory, &tag, key_id)?,
         Command::Sign { directory, keys } => sign::sign(&directory, &keys, keygen::password_at)?.to_string(),
         Command::Verify { directory, trusted_keys } => verify::verify(&directory, &trusted_keys)?.to_string(),
+        Command::Publish(arguments) => publish::publish(&arguments)?.to_string(),
         Command::ThirdParty { program, target, out, manifest_path } => {
             let notices = Notices {
                 program,

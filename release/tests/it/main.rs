@@ -8,6 +8,7 @@ mod help;
 mod index;
 mod keygen;
 mod pack;
+mod pin;
 mod preflight;
 mod publish;
 mod sbom;
