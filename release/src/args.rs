@@ -88,8 +88,8 @@ pub(crate) enum Command {
     ///
     /// Reads it without running it: container and processor, stamp, embedded ONNX Runtime, the oldest system that it and
     /// the libraries inside it run on (on Linux at most glibc 2.36), the libraries that they need (only those that every
-    /// system has, and none by a search path of their own), no executable stack, and on macOS the room that a model needs
-    /// behind the load commands. `pack`, `index` and `verify` check the same.
+    /// system has, and none by a search path of their own), no executable stack, and on macOS the code signature, and that a
+    /// model can be put into a base binary. `pack`, `index` and `verify` check the same.
     #[command(after_help = "Examples:
   encoderfile-release check target/release/encoderfile-runtime --target x86_64-unknown-linux-gnu
   encoderfile-release check target/release/encoderfile --target aarch64-apple-darwin \\
@@ -101,7 +101,8 @@ Keys of the JSON document, to which later versions may add:
   stamp         version, target, format_versions, onnxruntime_version; null for the command line
   onnxruntime   version, offset, size, sha256; pin: the pinned library that it is byte for byte
                 (version, target, wheel, library), or null; null for the command line
-  header_room   bytes behind the load commands; null on Linux
+  macos         header_room: zero bytes behind the load commands; signature: identifier and ad_hoc,
+                or null where Intel's processors need none; null on Linux
   parts         the executable and each library inside it: kind, offset, floor, floor_symbols,
                 libraries")]
     Check {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use encoderfile_format::Stamp;
+use encoderfile_format::{Stamp, check_mach_o_base, code_signature, header_room, verify_code_signature};
 use encoderfile_registry::{Architecture, Digest, Floor, ObjectFormat, Target};
 use serde::Serialize;
 
@@ -36,13 +36,31 @@ pub(crate) struct Facts {
     pub(crate) stamp: Option<Stamp>,
     /// The library inside a base binary.
     pub(crate) onnxruntime: Option<EmbeddedOnnxRuntime>,
-    /// Bytes between load commands and first section, on macOS.
-    pub(crate) header_room: Option<u64>,
+    /// What only executables for macOS have.
+    pub(crate) macos: Option<MacosFacts>,
     /// The executable itself, then the libraries inside it.
     pub(crate) parts: Vec<PartFacts>,
     /// Which of the parts needs the floor, and why.
     #[serde(skip)]
     pub(crate) measured: MeasuredFloor,
+}
+
+/// What was found out about an executable for macOS.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct MacosFacts {
+    /// Zero bytes behind the load commands.
+    pub(crate) header_room: u64,
+    /// Its code signature, which holds. Intel's processors run what has none.
+    pub(crate) signature: Option<SignatureFacts>,
+}
+
+/// What a code signature says.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SignatureFacts {
+    /// What the signer calls the program.
+    pub(crate) identifier: String,
+    /// Whether nobody vouches for it with a certificate.
+    pub(crate) ad_hoc: bool,
 }
 
 /// What was found out about a part of an executable.
@@ -102,7 +120,10 @@ fn facts(bytes: &[u8], path: &Path, target: Target, program: Program) -> Result<
         .map_err(|source| Error::Linkage { path: path.to_owned(), source })?;
     let measured =
         floor::measure(&parts, target).map_err(|source| Error::Floor { path: path.to_owned(), source })?;
-    let header_room = linkage.first().and_then(|linkage| linkage.header_room);
+    let macos = match target.object_format() {
+        ObjectFormat::Elf => None,
+        ObjectFormat::MachO => Some(macos_facts(bytes, path, target, program)?),
+    };
     let of_system = |need: &Need| match target.object_format() {
         ObjectFormat::Elf => Floor::Glibc(need.version),
         ObjectFormat::MachO => Floor::Macos(need.version),
@@ -131,10 +152,29 @@ fn facts(bytes: &[u8], path: &Path, target: Target, program: Program) -> Result<
         floor: measured.floor,
         stamp: None,
         onnxruntime: None,
-        header_room,
+        macos,
         parts: parts.collect(),
         measured,
     })
+}
+
+/// What has to hold of an executable for macOS: its signature, and of a base binary that a model can be put into it.
+fn macos_facts(bytes: &[u8], path: &Path, target: Target, program: Program) -> Result<MacosFacts, Error> {
+    let file = executable::in_file(bytes, path)?;
+    let unfit = |source| Error::MachO { path: path.to_owned(), source: Box::new(source) };
+    let unsigned = |source| Error::CodeSignature { path: path.to_owned(), source: Box::new(source) };
+    if program == Program::Runtime {
+        check_mach_o_base(&file).map_err(unfit)?;
+    }
+    let header_room = header_room(&file).map_err(unfit)?.found;
+    let may_be_unsigned = target.architecture() == Architecture::X86_64;
+    let signature = match code_signature(&file).map_err(unsigned)? {
+        None if may_be_unsigned => None,
+        _ => Some(verify_code_signature(&file).map_err(unsigned)?),
+    };
+    let signature = signature
+        .map(|signature| SignatureFacts { ad_hoc: signature.is_ad_hoc(), identifier: signature.identifier });
+    Ok(MacosFacts { header_room, signature })
 }
 
 impl Facts {

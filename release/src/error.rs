@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use encoderfile_format::BaseError;
+use encoderfile_format::{BaseError, CodeSignatureError, MachOError};
 use encoderfile_registry::{Digest, INDEX_NAME, IndexError, KeyError, Target, TrustError};
 use semver::Version;
 
@@ -58,6 +58,10 @@ pub(crate) enum Error {
 
     #[error("`{}` is linked with what others do not have", .path.display())]
     Linkage { path: PathBuf, source: LinkageError },
+    #[error("no model can be put into `{}`", .path.display())]
+    MachO { path: PathBuf, source: Box<MachOError> },
+    #[error("the code signature of `{}` does not hold", .path.display())]
+    CodeSignature { path: PathBuf, source: Box<CodeSignatureError> },
     #[error("`{}` does not hold the ONNX Runtime that it should", .path.display())]
     OnnxRuntime { path: PathBuf, source: OnnxRuntimeError },
     #[error("`{}` holds a shared library, and is no base binary: it has no stamp", .path.display())]
@@ -183,6 +187,12 @@ impl Error {
             Self::Publish(error) => return error.hint(),
             Self::Preflight(error) => return error.hint(),
             Self::Linkage { source, .. } => source.hint()?.into(),
+            Self::MachO { source, .. } if matches!(**source, MachOError::Room { .. }) => {
+                "link it with `-Wl,-headerpad,0x1000`".into()
+            }
+            Self::CodeSignature { .. } => {
+                "sign it again with `codesign --force --sign -`, after everything else that changes it".into()
+            }
             Self::LibraryInCli { .. } => {
                 "a base binary keeps its stamp whatever is stripped from it; only the runtime holds ONNX Runtime".into()
             }
@@ -242,6 +252,8 @@ impl Error {
             | Self::RuntimeAsCli { .. }
             | Self::Floor { .. }
             | Self::Linkage { .. }
+            | Self::MachO { .. }
+            | Self::CodeSignature { .. }
             | Self::OnnxRuntime { .. }
             | Self::LibraryInCli { .. }
             | Self::Archive { .. }

@@ -12,9 +12,14 @@ use crate::error::Error;
 
 /// Checks that `bytes` are a base binary for `target`, and returns its stamp. `path` is what messages call it.
 pub(crate) fn base_binary_in(bytes: &[u8], path: &Path, target: Target) -> Result<Stamp, Error> {
+    base_binary(&in_file(bytes, path)?, path, target)
+}
+
+/// A file without a name for what can only look into files.
+pub(crate) fn in_file(bytes: &[u8], path: &Path) -> Result<File, Error> {
     let mut file = tempfile::tempfile().map_err(Error::io("unpack", path))?;
     file.write_all(bytes).and_then(|()| file.rewind()).map_err(Error::io("unpack", path))?;
-    base_binary(&file, path, target)
+    Ok(file)
 }
 
 fn base_binary(file: &File, path: &Path, target: Target) -> Result<Stamp, Error> {

@@ -2,7 +2,7 @@
 
 use encoderfile_registry::{ObjectFormat, Target};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
-use object::read::macho::{LoadCommandVariant, MachHeader as _, Section as _, Segment as _};
+use object::read::macho::{LoadCommandVariant, MachHeader as _};
 use object::{Endianness, elf, macho};
 
 use crate::part::Part;
@@ -32,16 +32,11 @@ const MACOS_FRAMEWORKS: &str = "/System/Library/Frameworks/";
 /// Where ONNX Runtime's library looks for its optional parts: beside itself, which for one loaded out of an executable is
 /// nowhere (`memfd`) or a directory that holds it alone.
 const BESIDE_ITSELF: [&str; 2] = ["$ORIGIN", "@loader_path"];
-/// What a load command for one more segment takes, and what it takes to sign again: a segment (72) and a signature (16).
-const HEADER_ROOM: u64 = 88;
-
 /// What a part is linked with.
 #[derive(Debug)]
 pub(crate) struct Linkage {
     /// The libraries that it has the loader load, in its own order.
     pub(crate) libraries: Vec<String>,
-    /// Bytes between the load commands and the first section, of an executable for macOS.
-    pub(crate) header_room: Option<u64>,
 }
 
 /// Why an executable is not one that can be given to others.
@@ -56,10 +51,6 @@ pub(crate) enum LinkageError {
     SearchPath { part: Part, paths: Vec<String> },
     #[error("{part} asks for an executable stack")]
     ExecutableStack { part: Part },
-    #[error("it has {found} bytes of room behind its load commands, and a model needs {HEADER_ROOM}")]
-    HeaderRoom { found: u64 },
-    #[error("it has no section by which to tell the room behind its load commands")]
-    NoSection,
 }
 
 impl LinkageError {
@@ -79,8 +70,7 @@ impl LinkageError {
             Self::ExecutableStack { .. } => {
                 Some("mark its assembly with `.note.GNU-stack`, or link it with `-z noexecstack`")
             }
-            Self::HeaderRoom { .. } => Some("link it with `-Wl,-headerpad,0x1000`"),
-            _ => None,
+            Self::Unreadable { .. } => None,
         }
     }
 }
@@ -106,14 +96,7 @@ pub(crate) fn examine(bytes: &[u8], part: Part, target: Target) -> Result<Linkag
     if found.executable_stack {
         return Err(LinkageError::ExecutableStack { part });
     }
-    let header_room = match (target.object_format(), found.header_room) {
-        (ObjectFormat::MachO, None) if !is_library => return Err(LinkageError::NoSection),
-        (ObjectFormat::MachO, Some(found)) if !is_library && found < HEADER_ROOM => {
-            return Err(LinkageError::HeaderRoom { found });
-        }
-        (_, room) => room.filter(|_| !is_library),
-    };
-    Ok(Linkage { libraries: found.libraries, header_room })
+    Ok(Linkage { libraries: found.libraries })
 }
 
 fn is_everywhere(library: &str, target: Target) -> bool {
@@ -132,7 +115,6 @@ struct Found {
     libraries: Vec<String>,
     paths: Vec<String>,
     executable_stack: bool,
-    header_room: Option<u64>,
 }
 
 fn elf_linkage(bytes: &[u8]) -> object::Result<Found> {
@@ -168,9 +150,6 @@ fn macho_linkage(bytes: &[u8]) -> object::Result<Found> {
         ..Found::default()
     };
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let commands_end =
-        size_of::<macho::MachHeader64<Endianness>>() as u64 + u64::from(header.sizeofcmds(endian));
-    let mut first_section: Option<u64> = None;
     let mut commands = header.load_commands(endian, bytes, 0)?;
     while let Some(command) = commands.next()? {
         match command.variant()? {
@@ -181,17 +160,8 @@ fn macho_linkage(bytes: &[u8]) -> object::Result<Found> {
             LoadCommandVariant::DyldEnvironment(environment) => {
                 found.paths.push(text(command.string(endian, environment.name)?));
             }
-            LoadCommandVariant::Segment64(segment, sections) => {
-                for section in segment.sections(endian, sections)? {
-                    let offset = u64::from(section.offset(endian));
-                    if section.file_size(endian).is_some_and(|size| size > 0) {
-                        first_section = Some(first_section.map_or(offset, |first| first.min(offset)));
-                    }
-                }
-            }
             _ => {}
         }
     }
-    found.header_room = first_section.map(|first| first.saturating_sub(commands_end));
     Ok(found)
 }

@@ -40,13 +40,24 @@ pub struct MachO {
     pub signature: Option<SignatureOptions>,
     /// The bytes of its section `__const`, such as a stamp.
     pub content: Vec<u8>,
+    /// The oldest macOS that it is for.
+    pub macos: (u32, u32),
+    /// Libraries that it loads besides the one that all do.
+    pub libraries: Vec<String>,
+    /// Where it looks for libraries.
+    pub search_paths: Vec<String>,
+    /// Flags of its header besides the usual ones.
+    pub flags: u32,
 }
 
 impl MachO {
     /// An image as linkers make it: signed for Apple silicon, unsigned for Intel.
     pub fn new(processor: Processor, fixups: Fixups) -> Self {
         let signature = (processor == Processor::Arm64).then(SignatureOptions::default);
-        Self { processor, fixups, header_pad: 0x400, signature, content: b"read-only data".to_vec() }
+        let content = b"read-only data".to_vec();
+        let (libraries, search_paths) = (Vec::new(), Vec::new());
+        let (header_pad, macos, flags) = (0x400, (13, 0), 0);
+        Self { processor, fixups, header_pad, signature, content, macos, libraries, search_paths, flags }
     }
 
     /// Its bytes.
@@ -70,7 +81,7 @@ impl MachO {
             Processor::X86_64 => 0x0100_0007,
         };
         let commands = u32_of(built.bytes.len());
-        let mut image = words(&[0xfeed_facf, cpu, 0, 2, built.count, commands, 0x0020_0085, 0]);
+        let mut image = words(&[0xfeed_facf, cpu, 0, 2, built.count, commands, 0x0020_0085 | self.flags, 0]);
         image.extend(&built.bytes);
         image.resize(text_start, 0);
         image.extend(&self.content);
@@ -142,10 +153,17 @@ impl MachO {
 
         built.command(&[&words(&[0xe, 32, 12]), &b"/usr/lib/dyld\0\0\0\0\0\0\0"[..]].concat());
         built.command(&[&words(&[0x1b, 24]), &[0x55; 16][..]].concat());
-        built.command(&words(&[0x32, 24, 1, 0x000d_0000, 0x000d_0300, 0]));
+        let (major, minor) = self.macos;
+        built.command(&words(&[0x32, 24, 1, major << 16 | minor << 8, 0x000d_0300, 0]));
         built.command(&words(&[0x8000_0028, 24, u32_of(code), 0, 0, 0]));
         let library = b"/usr/lib/libSystem.B.dylib\0\0\0\0\0\0";
         built.command(&[&words(&[0xc, 56, 24, 2, 0x0546_0000, 0x0001_0000]), &library[..]].concat());
+        for library in &self.libraries {
+            built.command(&with_text(0xc, &[24, 2, 0, 0], library));
+        }
+        for path in &self.search_paths {
+            built.command(&with_text(0x8000_001c, &[12], path));
+        }
 
         let mut size = content.len();
         if let Some(options) = &self.signature {
@@ -220,6 +238,15 @@ fn place(content: &mut Vec<u8>, linkedit: usize, bytes: &[u8]) -> (u32, u32) {
     let offset = linkedit + content.len();
     content.extend(bytes);
     (u32_of(offset), u32_of(bytes.len()))
+}
+
+/// A load command that ends with a text, at the offset that its first number says.
+fn with_text(kind: u32, numbers: &[u32], text: &str) -> Vec<u8> {
+    let size = (8 + 4 * numbers.len() + text.len() + 1).next_multiple_of(8);
+    let mut command = words(&[&[kind, u32_of(size)], numbers].concat());
+    command.extend(text.as_bytes());
+    command.resize(size, 0);
+    command
 }
 
 fn name_of(name: &str) -> [u8; 16] {

@@ -59,7 +59,7 @@ fn the_facts_are_a_document() {
             "sha256": Digest::of(&library).to_string(),
             "pin": null,
         },
-        "header_room": null,
+        "macos": null,
         "parts": [
             {
                 "kind": "executable",

@@ -1,12 +1,13 @@
 //! The smallest executables that say what base binaries say to the loader, for every target on every host.
 
 use encoderfile_registry::{Architecture, ObjectFormat, Target};
+use encoderfile_testing::mach_o::{Fixups, MachO, Processor, SignatureOptions};
 
 /// An executable for `target`: on Linux it needs the glibc version `glibc`, on macOS it is for 13.0.
 pub(crate) fn for_target(target: Target, glibc: (u32, u32)) -> Vec<u8> {
     match target.object_format() {
         ObjectFormat::Elf => Elf::new(target).needs("memcpy", glibc).build(),
-        ObjectFormat::MachO => MachO::executable(target).build(),
+        ObjectFormat::MachO => mach_o(target).build(),
     }
 }
 
@@ -15,7 +16,7 @@ pub(crate) fn onnxruntime(target: Target, version: &str) -> Vec<u8> {
     match target.object_format() {
         ObjectFormat::Elf => Elf::new(target).defines(&format!("VERS_{version}")).build(),
         ObjectFormat::MachO => {
-            MachO::library(target, &format!("@rpath/libonnxruntime.{version}.dylib")).for_macos(11, 0).build()
+            dylib(target, &format!("@rpath/libonnxruntime.{version}.dylib"), (11, 0), None)
         }
     }
 }
@@ -196,98 +197,43 @@ impl Elf {
     }
 }
 
-const MH_EXECUTE: u32 = 2;
-const MH_DYLIB: u32 = 6;
-const LC_LOAD_DYLIB: u32 = 0xc;
-const LC_ID_DYLIB: u32 = 0xd;
-const LC_RPATH: u32 = 0x8000_001c;
-
-/// A Mach-O file with one section.
-pub(crate) struct MachO {
-    target: Target,
-    kind: u32,
-    flags: u32,
-    minimum: u32,
-    room: u32,
-    commands: Vec<Vec<u8>>,
+/// An executable for macOS as linkers make it, signed for either processor.
+pub(crate) fn mach_o(target: Target) -> MachO {
+    let processor = match target.architecture() {
+        Architecture::X86_64 => Processor::X86_64,
+        Architecture::Aarch64 => Processor::Arm64,
+    };
+    MachO { signature: Some(SignatureOptions::default()), ..MachO::new(processor, Fixups::ChainedWithRoom) }
 }
 
-impl MachO {
-    pub(crate) fn executable(target: Target) -> Self {
-        let executable =
-            Self { target, kind: MH_EXECUTE, flags: 0, minimum: 0, room: 4096, commands: Vec::new() };
-        executable.for_macos(13, 0).library_at("/usr/lib/libSystem.B.dylib")
-    }
-
-    pub(crate) fn library(target: Target, name: &str) -> Self {
-        let mut library = Self::executable(target);
-        library.kind = MH_DYLIB;
-        library.text_command(LC_ID_DYLIB, &[24, 0, 0, 0], name)
-    }
-
-    /// For a macOS from this one on.
-    pub(crate) fn for_macos(mut self, major: u32, minor: u32) -> Self {
-        self.minimum = major << 16 | minor << 8;
-        self
-    }
-
-    /// Loads a library.
-    pub(crate) fn library_at(self, path: &str) -> Self {
-        self.text_command(LC_LOAD_DYLIB, &[24, 0, 0, 0], path)
-    }
-
-    /// Looks for libraries in a directory.
-    pub(crate) fn search_path(self, path: &str) -> Self {
-        self.text_command(LC_RPATH, &[12], path)
-    }
-
-    /// Has this much room behind its load commands.
-    pub(crate) fn room(mut self, bytes: u32) -> Self {
-        self.room = bytes;
-        self
-    }
-
-    /// Has flags in its header.
-    pub(crate) fn flags(mut self, flags: u32) -> Self {
-        self.flags = flags;
-        self
-    }
-
-    fn text_command(mut self, command: u32, words: &[u32], text: &str) -> Self {
-        let length = (8 + 4 * words.len() + text.len() + 1).next_multiple_of(8);
-        let words = [command, u32::try_from(length).unwrap()].into_iter().chain(words.iter().copied());
-        let mut bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
-        bytes.extend_from_slice(text.as_bytes());
-        bytes.resize(length, 0);
-        self.commands.push(bytes);
-        self
-    }
-
-    pub(crate) fn build(&self) -> Vec<u8> {
-        let (processor, model) = match self.target.architecture() {
-            Architecture::X86_64 => (0x0100_0007, 3),
-            Architecture::Aarch64 => (0x0100_000c, 0),
-        };
-        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-        let length = |commands: &[Vec<u8>]| u32::try_from(commands.concat().len()).unwrap();
-        let mut commands = self.commands.clone();
-        // LC_BUILD_VERSION for macOS: minimum, SDK, no tools.
-        commands.push(words(&[0x32, 24, 1, self.minimum, 15 << 16, 0]));
-        let text_offset = 32 + length(&commands) + 152 + self.room;
-        let end = text_offset + 16;
-        // LC_SEGMENT_64 from the first byte on, with one section of 16 bytes.
-        let mut segment = words(&[0x19, 152]);
-        segment.extend_from_slice(b"__TEXT\0\0\0\0\0\0\0\0\0\0");
-        segment.extend(words(&[0, 1, end, 0, 0, 0, end, 0, 5, 5, 1, 0]));
-        segment.extend_from_slice(b"__text\0\0\0\0\0\0\0\0\0\0__TEXT\0\0\0\0\0\0\0\0\0\0");
-        segment.extend(words(&[0, 1, 16, 0, text_offset, 4, 0, 0, 0x8000_0400, 0, 0, 0]));
-        commands.push(segment);
-        let count = u32::try_from(commands.len()).unwrap();
-        // Magic, processor, model, kind, commands, flags, reserved.
-        let mut file =
-            words(&[0xfeed_facf, processor, model, self.kind, count, length(&commands), self.flags, 0]);
-        file.extend(commands.concat());
-        file.resize(end as usize, 0);
-        file
-    }
+/// The header of a library for macOS: what it is installed as, for which macOS it is, and where it looks for others.
+pub(crate) fn dylib(target: Target, name: &str, macos: (u32, u32), search_path: Option<&str>) -> Vec<u8> {
+    let (processor, model) = match target.architecture() {
+        Architecture::X86_64 => (0x0100_0007, 3),
+        Architecture::Aarch64 => (0x0100_000c, 0),
+    };
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let with_text = |kind: u32, numbers: &[u32], text: &str| {
+        let length = (8 + 4 * numbers.len() + text.len() + 1).next_multiple_of(8);
+        let mut command = words(&[&[kind, u32::try_from(length).unwrap()], numbers].concat());
+        command.extend(text.as_bytes());
+        command.resize(length, 0);
+        command
+    };
+    // LC_ID_DYLIB, LC_BUILD_VERSION, LC_RPATH.
+    let mut commands = vec![with_text(0xd, &[24, 0, 0, 0], name)];
+    commands.push(words(&[0x32, 24, 1, macos.0 << 16 | macos.1 << 8, 15 << 16, 0]));
+    commands.extend(search_path.map(|path| with_text(0x8000_001c, &[12], path)));
+    // LC_SEGMENT_64 without sections, of the header and the commands.
+    let end = 32 + commands.concat().len() + 72;
+    let mut segment = words(&[0x19, 72]);
+    segment.extend(b"__TEXT\0\0\0\0\0\0\0\0\0\0");
+    segment.extend(words(&[0, 0, 0x4000, 0, 0, 0, u32::try_from(end).unwrap(), 0, 5, 5, 0, 0]));
+    commands.push(segment);
+    let (count, size) = (commands.len(), commands.concat().len());
+    let counts = [count, size].map(|number| u32::try_from(number).unwrap());
+    // Magic, processor, model, MH_DYLIB, commands, flags, reserved.
+    let mut file = words(&[0xfeed_facf, processor, model, 6, counts[0], counts[1], 0, 0]);
+    file.extend(commands.concat());
+    file
 }

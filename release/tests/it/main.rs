@@ -22,7 +22,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use encoderfile_format::Stamp;
-use encoderfile_registry::{BaseIndex, INDEX_NAME, Target};
+use encoderfile_registry::{BaseIndex, INDEX_NAME, ObjectFormat, Target};
+use encoderfile_testing::mach_o::MachO;
 use tempfile::TempDir;
 
 /// The version that the tests' releases have.
@@ -128,11 +129,24 @@ impl Workshop {
 
 /// The bytes of a base binary: an executable with ONNX Runtime and the stamp somewhere in its middle.
 fn runtime(target: Target, version: &str) -> Vec<u8> {
-    base_binary(target, version, &[&executable::for_target(target, (2, 17))])
+    match target.object_format() {
+        ObjectFormat::Elf => base_binary(target, version, &[&executable::for_target(target, (2, 17))]),
+        ObjectFormat::MachO => macos_base_binary(target, version, executable::mach_o(target), &[]),
+    }
 }
 
-/// A base binary made of `parts`, the first of which is the executable.
+/// A base binary for Linux made of `parts`, the first of which is the executable.
 fn base_binary(target: Target, version: &str, parts: &[&[u8]]) -> Vec<u8> {
+    [parts.concat(), inside(target, version)].concat()
+}
+
+/// A base binary for macOS, where everything stands inside of the executable, with `parts` in front of the rest.
+fn macos_base_binary(target: Target, version: &str, image: MachO, parts: &[&[u8]]) -> Vec<u8> {
+    MachO { content: [parts.concat(), inside(target, version)].concat(), ..image }.build()
+}
+
+/// What a base binary is known by.
+fn inside(target: Target, version: &str) -> Vec<u8> {
     let stamp = Stamp {
         version: version.to_owned(),
         target: target.triple().to_owned(),
@@ -140,7 +154,7 @@ fn base_binary(target: Target, version: &str, parts: &[&[u8]]) -> Vec<u8> {
         onnxruntime_version: "1.23.2".to_owned(),
     };
     let library = executable::onnxruntime(target, &stamp.onnxruntime_version);
-    [parts.concat(), library, stamp.encode(), b"the end".to_vec()].concat()
+    [library, stamp.encode(), b"the end".to_vec()].concat()
 }
 
 fn succeed(command: &mut Command) -> String {

@@ -1,11 +1,12 @@
 //! The oldest system that an executable runs on.
 
 use encoderfile_registry::Target;
+use encoderfile_testing::mach_o::MachO;
 use serde_json::{Value, json};
 
 use super::{ARM_LINUX, LINUX, MAC, check, refuse};
-use crate::executable::{Elf, MachO};
-use crate::{VERSION, base_binary};
+use crate::executable::{Elf, dylib, mach_o};
+use crate::{VERSION, base_binary, macos_base_binary};
 
 /// The facts about a base binary made of `parts`, the first of which is the executable.
 fn facts(target: Target, parts: &[&[u8]]) -> Value {
@@ -100,13 +101,17 @@ fn what_cannot_be_measured_is_refused() {
 
 #[test]
 fn on_macos_it_is_the_deployment_target() {
-    let executable = MachO::executable(MAC).for_macos(11, 0).build();
-    let library = |target| MachO::library(target, "@rpath/x.dylib").for_macos(13, 4).build();
-    assert_eq!(floor(MAC, &[&executable]), json!({"macos": "11.0"}));
-    let facts = facts(MAC, &[&executable, b"123", &library(MAC)]);
-    assert_eq!(facts["floor"], json!({"macos": "13.4"}));
-    assert_eq!(facts["parts"][1]["offset"], executable.len() + 3);
-    assert_eq!(floor(MAC, &[&executable, &library(Target::X86_64AppleDarwin)]), json!({"macos": "11.0"}));
+    let facts = |parts: &[&[u8]]| {
+        let image = MachO { macos: (12, 0), ..mach_o(MAC) };
+        check(MAC, &macos_base_binary(MAC, VERSION, image, parts))
+    };
+    let library = |target| dylib(target, "@rpath/x.dylib", (13, 4), None);
+    assert_eq!(facts(&[])["floor"], json!({"macos": "12.0"}));
+    let with_library = facts(&[b"123", &library(MAC)]);
+    assert_eq!(with_library["floor"], json!({"macos": "13.4"}));
+    assert_eq!(with_library["parts"][1]["floor"], json!({"macos": "13.4"}));
+    assert_eq!(with_library["parts"][2]["floor"], json!({"macos": "11.0"}));
+    assert_eq!(facts(&[&library(Target::X86_64AppleDarwin)])["floor"], json!({"macos": "12.0"}));
 }
 
 /// Real files, measured by binutils too.
