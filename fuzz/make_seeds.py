@@ -276,7 +276,7 @@ save("executable", "macho_x86_64", macho(0x01000007, 2, 0x000A0F00, macho(0x0100
 
 
 def image(segments, signature):
-    """The smallest Mach-O executable for x86_64 that a model can be put into: one page, and `__LINKEDIT` behind it."""
+    """The smallest Mach-O executable for x86_64 that a model can be put into: the start of a page, then `__LINKEDIT`."""
     linkedit = 0x1000
     count = len(segments) + 1
     list_end = 32 + 4 + 4 * count
@@ -312,14 +312,15 @@ def image(segments, signature):
     body = b"".join(commands)
     header = struct.pack("<8I", 0xFEEDFACF, 0x01000007, 3, 2, len(commands), len(body), 0x85, 0)
     signed = (header + body).ljust(0x1000, b"\0") + content
+    start = struct.pack("<H", len(header + body)) + header + body
     if not signature:
-        return signed
+        return start + content
     pages = [hashlib.sha256(signed[at : at + 0x1000]).digest() for at in range(0, len(signed), 0x1000)]
     directory = struct.pack(">9I4B6I", 0xFADE0C02, 90 + 32 * len(pages), 0x20400, 0x20002, 90, 88, 0, len(pages),
                             len(signed), 32, 2, 0, 12, *[0] * 6)
     directory += struct.pack(">3Q", 0, 0x1000, 1) + b"a\0" + b"".join(pages)
     blob = struct.pack(">5I", 0xFADE0CC0, 20 + len(directory), 1, 0, 20) + directory
-    return signed + blob.ljust(room, b"\0")
+    return start + content + blob.ljust(room, b"\0")
 
 
 # With room in the list of segments, and without.

@@ -1,4 +1,5 @@
-//! The writer against `cp` of the same bytes, both brought to the disk: `cargo bench -p encoderfile-format`.
+//! The writer against `cp` of the same bytes, both brought to the disk, and the same weights put into a Mach-O executable of
+//! the same size, which are signed there: `cargo bench -p encoderfile-format`.
 //!
 //! Arguments, all optional: megabytes of base binary (50) and of weights (950), rounds (5), a folder on the disk to
 //! measure (the system's for temporary files).
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use encoderfile_format::{
     ArtifactKind, Base, Content, Description, Encoderfile, ModelType, Part, Payload, Tool, write,
 };
+use encoderfile_testing::mach_o::{Fixups, MachO, Processor};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Cargo adds `--bench`.
@@ -27,28 +29,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (base, weights) = (folder.path().join("base"), folder.path().join("model.onnx"));
     fill(&base, base_size, 1)?;
     fill(&weights, weights_size, 2)?;
+    let image = folder.path().join("image");
+    let content = fs::read(&base)?;
+    fs::write(&image, MachO { content, ..MachO::new(Processor::Arm64, Fixups::ChainedWithoutRoom) }.build())?;
     let (copy, output) = (folder.path().join("copy"), folder.path().join("output"));
 
     let (mut copying, mut writing, mut verifying) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut signing, mut verifying_pages) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        // Alternating, so that neither always finds the disk as the other left it.
-        for is_copy in [round % 2 == 0, round % 2 == 1] {
-            let start = Instant::now();
-            if is_copy {
-                run_cp(&base, &weights, &copy)?;
-                copying.push(start.elapsed());
-                fs::remove_file(&copy)?;
-            } else {
-                run_writer(&base, &weights, &output)?;
-                writing.push(start.elapsed());
-                let start = Instant::now();
-                let findings = Encoderfile::open(File::open(&output)?)?.verify()?;
-                verifying.push(start.elapsed());
-                if findings.iter().any(encoderfile_format::Finding::is_damage) {
-                    return Err("the written file is damaged".into());
+        // Taking turns, so that none always finds the disk as another left it.
+        for turn in 0..3 {
+            let (base, written, verified) = match (round + turn) % 3 {
+                0 => {
+                    let start = Instant::now();
+                    run_cp(&base, &weights, &copy)?;
+                    copying.push(start.elapsed());
+                    fs::remove_file(&copy)?;
+                    Command::new("sync").status()?;
+                    continue;
                 }
-                fs::remove_file(&output)?;
+                1 => (&base, &mut writing, &mut verifying),
+                _ => (&image, &mut signing, &mut verifying_pages),
+            };
+            let start = Instant::now();
+            run_writer(base, &weights, &output)?;
+            written.push(start.elapsed());
+            let start = Instant::now();
+            let findings = Encoderfile::open(File::open(&output)?)?.verify()?;
+            verified.push(start.elapsed());
+            if findings.iter().any(encoderfile_format::Finding::is_damage) {
+                return Err("the written file is damaged".into());
             }
+            fs::remove_file(&output)?;
             Command::new("sync").status()?;
         }
     }
@@ -57,6 +69,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cp and sync  {copying:.3} s");
     println!("write        {writing:.3} s   ratio {:.3}", writing / copying);
     println!("verify       {verifying:.3} s");
+    let (signing, verifying_pages) = (median(signing), median(verifying_pages));
+    println!("Mach-O       {signing:.3} s   ratio {:.3} to write", signing / writing);
+    println!("verify       {verifying_pages:.3} s");
     println!("peak memory  {}", peak_memory()?);
     Ok(())
 }

@@ -9,6 +9,7 @@ use encoderfile_testing::mach_o::violations;
 
 use super::{Scene, refusal};
 
+#[expect(clippy::print_stdout, reason = "who runs the tests is told that these do nothing")]
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("ENCODERFILE_MACH_O");
     if folder.is_none() {
