@@ -34,6 +34,7 @@ fn build(sandbox: &Sandbox) -> Said {
     sandbox.run(["build", "model", "-o", "out", "--base-binary-path", "base"])
 }
 
+/// bun#39758, bun#32159: a Mach-O file with data behind its signature is killed when it starts.
 #[test]
 fn a_file_for_macos_is_signed_and_can_be_taken_apart() {
     for processor in [Processor::Arm64, Processor::X86_64] {

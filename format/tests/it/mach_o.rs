@@ -13,7 +13,8 @@ use encoderfile_format::{
 use encoderfile_testing::mach_o::{Fixups, MachO, Processor, SignatureOptions, violations};
 use proptest::prelude::*;
 
-use crate::sample::{base, create, payload};
+use crate::protobuf;
+use crate::sample::{assembled, base, create, open, payload};
 
 const PROCESSORS: [Processor; 2] = [Processor::Arm64, Processor::X86_64];
 const FIXUPS: [Fixups; 3] = [Fixups::Info, Fixups::ChainedWithRoom, Fixups::ChainedWithoutRoom];
@@ -221,6 +222,15 @@ fn changes_that_are_not_those_of_the_base_binary_are_refused() {
     let name = other.windows(9).position(|window| window == b"__ENCFILE").unwrap();
     other[name] = b'x';
     assert!(matches!(scene.open(&other), Err(Error::BaseEdits { .. })));
+
+    // Where nothing was changed, there is nothing to undo, not even no bytes.
+    let base = |edits: &[u8]| {
+        let fields = [protobuf::bytes(1, b"x"), protobuf::bytes(3, &[0; 32]), edits.to_vec()];
+        protobuf::bytes(4, &fields.concat())
+    };
+    assert!(open(&assembled(&base(b""), b"")).is_ok());
+    let error = open(&assembled(&base(&protobuf::bytes(5, b"")), b"")).unwrap_err();
+    assert!(matches!(error, Error::BaseEdits { .. }), "{error:?}");
 }
 
 #[test]

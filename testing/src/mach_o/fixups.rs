@@ -26,6 +26,6 @@ pub(super) fn chained(count: usize, chains: &[usize], page: usize, linkedit: usi
     bytes.resize(list + first, 0);
     bytes.extend(described);
     bytes.extend(words(&[0x0000_0201]));
-    bytes.extend(b"\0_puts\0\0");
+    bytes.extend(b"\0_puts\0");
     bytes
 }

@@ -15,8 +15,8 @@ pub fn violations(image: &[u8]) -> Vec<String> {
     let header = Header::read(image, &mut rules);
     segments(image, &header, page, &mut rules);
     linkedit(image, &header, &mut rules);
-    if let Some((offset, _)) = header.chains {
-        chains(image, index(offset), &header, &mut rules);
+    if let Some((offset, length)) = header.chains {
+        chains(image, index(offset), index(length), &header, &mut rules);
     }
     match header.signature {
         None => rules.check(false, "there is no signature"),
@@ -169,7 +169,19 @@ fn linkedit(image: &[u8], header: &Header, rules: &mut Rules) {
     rules.check(is_last, "the signature is not last");
 }
 
-fn chains(image: &[u8], start: usize, header: &Header, rules: &mut Rules) {
+fn chains(image: &[u8], start: usize, length: usize, header: &Header, rules: &mut Rules) {
+    let [imports, names, count, format] = [8, 12, 16, 20].map(|field| le(image, start + field) as usize);
+    // In the other formats, an import has more bytes.
+    if format == 1 {
+        rules.check(imports + 4 * count <= names && names <= length, "the imports do not fit");
+        for number in 0..count {
+            let import = le(image, start + imports + 4 * number);
+            let name = names + (import >> 9) as usize;
+            let rest = image[start..start + length].get(name..).unwrap_or_default();
+            let is_name = rest.iter().position(|byte| *byte == 0).is_some_and(|length| length > 0);
+            rules.check(is_name, format!("import {number} has no name"));
+        }
+    }
     let starts = start + le(image, start + 4) as usize;
     let counted = le(image, starts) as usize;
     rules.check(counted == header.segments.len(), format!("the fixups count {counted} segments"));
