@@ -267,6 +267,9 @@ fn check_segments(image: &Image) -> Result<&Segment, MachOError> {
     if linkedit.name != LINKEDIT || linkedit.section_count != 0 {
         return fail("the last one is not `__LINKEDIT`");
     }
+    if others.iter().any(|segment| segment.name == LINKEDIT) {
+        return fail("two of them are called `__LINKEDIT`");
+    }
     if linkedit.end() != image.length {
         return fail("`__LINKEDIT` does not end the file");
     }

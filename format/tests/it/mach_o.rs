@@ -360,6 +360,9 @@ fn what_cannot_be_moved_is_refused() {
     let linkedit = names.windows(10).position(|window| window == b"__LINKEDIT").unwrap();
     names[linkedit] = b'x';
     is(refusal(names), "Segments");
+    let mut twice = image.clone();
+    twice[40..56].copy_from_slice(b"__LINKEDIT\0\0\0\0\0\0");
+    is(refusal(twice), "Segments { what: \"two of them");
     assert_eq!(violations(&image), [""; 0], "the image itself is good");
 }
 
