@@ -1,9 +1,5 @@
 //! The crate as its users see it: real files on a real file system.
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test stops at what it did not expect, and says what it skips"
-)]
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod base;
 mod damage;

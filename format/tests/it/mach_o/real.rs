@@ -13,7 +13,7 @@ use super::{Scene, refusal};
 fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("ENCODERFILE_MACH_O");
     if folder.is_none() {
-        eprintln!("skipped: `python3 tools/mach_o.py` makes executables, and sets ENCODERFILE_MACH_O");
+        println!("skipped: `python3 tools/mach_o.py` makes executables, and sets ENCODERFILE_MACH_O");
     }
     folder.map(PathBuf::from)
 }
