@@ -231,6 +231,10 @@ impl Error {
                 "a base binary is the file `encoderfile-runtime` of a release, or `cargo build -p encoderfile-runtime --release`"
             }
             Self::BaseTarget { found, .. } => return Some(format!("build for it with `--target {found}`")),
+            Self::Trial { source: TrialError::Start(_), .. } => {
+                "the folder must be on a file system that programs may be started from, and the system must have the loader \
+                 and libraries that the base binary needs; with `--no-check` it is built all the same"
+            }
             Self::Trial { .. } => {
                 "its model folder has a fault that only running it shows; with `--no-check` it is built all the same"
             }

@@ -45,7 +45,8 @@ fn answer(file: &Path) -> io::Result<std::process::Output> {
     let mut tries = 0;
     loop {
         let mut command = Command::new(file);
-        command.args(["infer", "--format", "jsonl", TEXT]).stdin(Stdio::null());
+        // A pipe that is closed at once: a bare root file system has no /dev/null.
+        command.args(["infer", "--format", "jsonl", TEXT]).stdin(Stdio::piped());
         match command.output() {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy && tries < BUSY_TRIES => {
                 tries += 1;
