@@ -7,6 +7,9 @@
 #   release/build.sh --target aarch64-unknown-linux-gnu   for another one
 #   release/build.sh --archives --out dist/v0.1.0         packed, as a release has them
 #
+# What is built without `--archives` is packed by `encoderfile-release pack`, with CARGO_TARGET_DIR as the release-build
+# folder in the build directory, where the notices of ONNX Runtime are.
+#
 # Options:
 #   --target TARGET  target triple [default: this machine's]
 #   --out DIR        directory for what is built [default: <build directory>/release-build/<target>/out]
