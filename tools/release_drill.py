@@ -265,7 +265,10 @@ def show(console: Console, drill: Drill, facts: dict[str, Any], url: str) -> Non
     """What was made and what was shown."""
     console.say()
     for name, found in facts.items():
-        console.say(f"{name}: {found['floor']}")
+        for part in found["parts"]:
+            for system, version in (part["floor"] or {}).items():
+                why = ", ".join(part["floor_symbols"][:3])
+                console.say(f"{name}: the {part['kind']} needs {system} {version} ({why})")
     for archive in sorted(drill.release.glob("*.tar.zst")):
         console.say(f"{archive.name}: {archive.stat().st_size / 1e6:.1f} MB")
     for note in drill.notes:
