@@ -6,7 +6,8 @@
 Zig compiles a small program for both processors of macOS, and links it; so does LLVM's linker where Rust brings it, which
 knows chained fixups. The tests of `encoderfile-format` put models of several lengths into them, check the rules of macOS
 (ENCODERFILE_MACH_O names the folder), and leave their files there. LIEF, which shares nothing with this project, then has to
-see the same entry, symbols, bindings, relocations, libraries and function starts as before.
+see the same entry, symbols, bindings, relocations, libraries and function starts as before. `encoderfile-release check` has to
+know a whole executable from a damaged one.
 
 Whatever is in the folder's `signed` (files that were signed again, by hand) is read by the tests, too.
 """
@@ -14,6 +15,7 @@ Whatever is in the folder's `signed` (files that were signed again, by hand) is 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import struct
@@ -108,6 +110,31 @@ def make() -> None:
     (FOLDER / "refused" / "fat").write_bytes(head.ljust(0x4000, b"\0") + thin)
 
 
+def judge() -> None:
+    """What `encoderfile-release check` says of a linker's executable, whole and with one byte flipped."""
+    build = ["cargo", "build", "--quiet", "--package", "encoderfile-release", "--bin", "encoderfile-release"]
+    subprocess.run(build, cwd=REPOSITORY, check=True)
+    tool = FOLDER.parent / "debug" / "encoderfile-release"
+    for processor, name in PROCESSORS.items():
+        source, program = FOLDER / f"{processor}-plain.c", FOLDER / f"{processor}-plain"
+        source.write_text(PROGRAM % "0")  # no stamp: in the place of a command line
+        zig("-target", f"{name}-macos.13.0", "-O1", source, "-Wl,-headerpad,0x400", "-o", program)
+        whole = program.read_bytes()
+        damaged = FOLDER / f"{processor}-damaged"
+        damaged.write_bytes(whole[:0x800] + bytes([whole[0x800] ^ 1]) + whole[0x801:])
+        answers = []
+        for path in (program, damaged):
+            command = [tool, "check", path, "--target", f"{name}-apple-darwin"]
+            answers.append(subprocess.run(command, capture_output=True, text=True))
+        good, bad = answers
+        # What Zig links for Intel has no signature, and needs none: a flipped byte is nobody's to see.
+        if processor == "arm64" and (bad.returncode != 4 or "signature" not in bad.stderr):
+            sys.exit(f"error: `check` does not refuse {damaged}\n{bad.stdout}{bad.stderr}")
+        if good.returncode != 0 or json.loads(good.stdout)["floor"] != {"macos": "13.0"}:
+            sys.exit(f"error: `check` does not accept {program}\n{good.stdout}{good.stderr}")
+    print("`check` accepts what Zig links, and refuses it with a flipped byte")
+
+
 def facts(path: Path) -> dict[str, object]:
     """What the loader and debuggers take out of an executable."""
     binary = lief.MachO.parse(str(path)).at(0)
@@ -142,6 +169,7 @@ def main() -> None:
                 sys.exit(f"error: {path.name} has other {key} than {original.name}\n{value}\n{after[key]}")
         if not before["symbols"] or not (before["bindings"] or before["relocations"]):
             sys.exit(f"error: nothing is seen of {original.name} that could change")
+    judge()
     kinds = len(list((FOLDER / "good").iterdir()))
     print(f"{len(written)} files of {kinds} executables have what they had before")
 
