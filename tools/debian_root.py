@@ -38,12 +38,16 @@ def output(*command: str | Path) -> str:
 
 def debian_mirror() -> str:
     """Where this machine has its Debian packages from."""
-    targets = output("apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Identifier: Packages", "Origin: Debian")
+    targets = output(
+        "apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Identifier: Packages", "Origin: Debian"
+    )
     mirrors = [line.split() for line in targets.splitlines()]
     for label, *uri in mirrors:
         if label == "Debian" and len(uri) == 1:
             return uri[0]
-    raise Unavailable("this machine's apt knows no Debian packages: it is another system, or `apt-get update` has not run")
+    raise Unavailable(
+        "this machine's apt knows no Debian packages: it is another system, or `apt-get update` has not run"
+    )
 
 
 def make(suite: str, architecture: str, folder: Path, packages: list[str]) -> None:
@@ -101,7 +105,9 @@ def run(folder: Path, command: list[str]) -> int:
     user = [] if os.getuid() == 0 else ["--map-root-user"]
     unshare = ["unshare", *user, "--mount", "--pid", "--fork", "--net"]
     output(*unshare, "sh", "-c", 'mount -t proc proc "$0/proc"', folder)
-    return subprocess.run([*unshare, "sh", "-c", INSIDE, folder, *command], env={"PATH": os.defpath + ":/usr/sbin:/sbin"}).returncode
+    return subprocess.run(
+        [*unshare, "sh", "-c", INSIDE, folder, *command], env={"PATH": os.defpath + ":/usr/sbin:/sbin"}
+    ).returncode
 
 
 def main() -> int:

@@ -90,7 +90,10 @@ class Drill:
     def build_tools(self) -> None:
         """The maintainers' tool, and the server that takes GitHub's place."""
         # One by one, and not optimised: as the tests build them, who need not do so twice then.
-        for package, program in [("encoderfile-release", "encoderfile-release"), ("encoderfile-testing", "github-server")]:
+        for package, program in [
+            ("encoderfile-release", "encoderfile-release"),
+            ("encoderfile-testing", "github-server"),
+        ]:
             self.run("cargo", "build", "--locked", "--package", package, "--bin", program)
 
     def build(self) -> list[str]:
@@ -165,6 +168,9 @@ class Drill:
         url = self.tool(*command, **github.token)
         if self.tool(*command, **github.token) != url:
             raise Failure("publishing again does not say the same")
+        # All that is there by now, the SBOMs too, is what was signed.
+        published = self.console.work / "github" / self.tag
+        self.tool("verify", published, "--trusted-key", self.keys / "encoderfile.pub")
         return url.strip()
 
     def fetch(self, github: GitHub, targets: list[str]) -> None:

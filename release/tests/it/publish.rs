@@ -200,6 +200,20 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
+fn further_signatures_are_published_too() {
+    let workshop = Workshop::new();
+    workshop.release();
+    workshop.run(&["keygen", "--out=further"]);
+    workshop.run(&["sign", "dist", "--key=keys/encoderfile.key", "--key=further/encoderfile.key"]);
+    let hub = Hub::new(&workshop);
+    hub.publish(&[]);
+    hub.assert_published();
+    let of_index = format!("{INDEX_NAME}.");
+    let signatures = workshop.names("dist").into_iter().filter(|name| name.starts_with(&of_index));
+    assert_eq!(signatures.count(), 2);
+}
+
+#[test]
 fn a_release_goes_from_a_folder_to_its_users() {
     let workshop = signed();
     workshop
