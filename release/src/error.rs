@@ -203,6 +203,9 @@ impl Error {
                 "an official wheel for every target has to be in pip's index; `PIP_INDEX_URL` names another one".into()
             }
             Self::Unsigned { .. } => "sign it with `encoderfile-release sign`".into(),
+            Self::Untrusted { source, .. } if matches!(**source, TrustError::NoKeys) => {
+                "name the key with `--trusted-key FILE-OR-KEY`".into()
+            }
             Self::Untrusted { .. } => {
                 "compare the key with the one that the project shows elsewhere, and the files with another source's".into()
             }
