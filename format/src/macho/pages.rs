@@ -57,8 +57,7 @@ impl Pages {
             let bytes = self.range(first).start..self.range(end - 1).end;
             buffer.resize(usize::try_from(bytes.end - bytes.start).expect("at most a buffer"), 0);
             file.read_exact_at(buffer, bytes.start).map_err(|source| failed(bytes.clone(), source))?;
-            let hashes: Vec<_> = buffer.chunks(1 << self.shift).map(Digest::of).collect();
-            take(first, &hashes)?;
+            take(first, &Digest::of_each(buffer.chunks(1 << self.shift)))?;
             first = end;
         }
         Ok(())
