@@ -111,9 +111,42 @@ pub(crate) enum Error {
     Stdout(#[source] io::Error),
 }
 
+/// What to do where a file is no base binary.
+fn base_binary_hint(error: &BaseError) -> &'static str {
+    let usual = "a base binary is the file `encoderfile-runtime` of a release, or `cargo build -p encoderfile-runtime --release`";
+    match error {
+        BaseError::CutOff => "copy it again, or build it anew",
+        BaseError::HasPayload => "give the bare `encoderfile-runtime`",
+        BaseError::MachO(error) => mach_o_hint(error).unwrap_or(usual),
+        _ => usual,
+    }
+}
+
+/// What to do where a file cannot be written.
+fn write_hint(error: &WriteError) -> Option<&'static str> {
+    Some(match error {
+        WriteError::OutputIsInput { .. } => "choose another `--output`",
+        WriteError::Damaged { .. } => "get the file again from where it came",
+        WriteError::OutputIsFolder { .. } => "give the file's whole path with `--output`",
+        WriteError::MachO { source, .. } => return mach_o_hint(source),
+        WriteError::InputChanged { .. } => "build again when nothing writes to it",
+        WriteError::Output { source, .. } => match source.kind() {
+            io::ErrorKind::NotFound => "its folder does not exist: make it with `mkdir -p`",
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                "choose a folder that you may write to with `--output`"
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "make room, or choose another disk with `--output`"
+            }
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
 /// What to do where a base binary for macOS takes no model.
-fn mach_o_hint(error: &MachOError) -> Option<String> {
-    let hint = match error {
+fn mach_o_hint(error: &MachOError) -> Option<&'static str> {
+    Some(match error {
         MachOError::NotThin64 { is_fat: true } => {
             "take the file of one processor out of it, on a Mac with `lipo -thin arm64 FILE -output FILE`"
         }
@@ -129,8 +162,7 @@ fn mach_o_hint(error: &MachOError) -> Option<String> {
         }
         MachOError::TooLarge { .. } => "take smaller weights, such as those of half precision",
         _ => return None,
-    };
-    Some(hint.to_owned())
+    })
 }
 
 fn show_incomplete(incomplete: &BTreeMap<Target, (u64, u64)>) -> String {
@@ -225,11 +257,7 @@ impl Error {
             Self::NoModelFolder { .. } => "add `path: MODEL_DIR` below `encoderfile:`",
             Self::Model { source, .. } => return Some(source.hint()),
             Self::Tokenizer(error) => return Some(error.hint()),
-            Self::BaseBinary { source: BaseError::CutOff, .. } => "copy it again, or build it anew",
-            Self::BaseBinary { source: BaseError::HasPayload, .. } => "give the bare `encoderfile-runtime`",
-            Self::BaseBinary { .. } => {
-                "a base binary is the file `encoderfile-runtime` of a release, or `cargo build -p encoderfile-runtime --release`"
-            }
+            Self::BaseBinary { source, .. } => base_binary_hint(source),
             Self::BaseTarget { found, .. } => return Some(format!("build for it with `--target {found}`")),
             Self::Trial { source: TrialError::Start(_), .. } => {
                 "the folder must be on a file system that programs may be started from, and the system must have the loader \
@@ -246,24 +274,7 @@ impl Error {
                 "make it readable, for example with `chmod +r`"
             }
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => "check the path",
-            Self::Write(error) => match **error {
-                WriteError::OutputIsInput { .. } => "choose another `--output`",
-                WriteError::Damaged { .. } => "get the file again from where it came",
-                WriteError::OutputIsFolder { .. } => "give the file's whole path with `--output`",
-                WriteError::MachO { ref source, .. } => return mach_o_hint(source),
-                WriteError::InputChanged { .. } => "build again when nothing writes to it",
-                WriteError::Output { ref source, .. } => match source.kind() {
-                    io::ErrorKind::NotFound => "its folder does not exist: make it with `mkdir -p`",
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                        "choose a folder that you may write to with `--output`"
-                    }
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                        "make room, or choose another disk with `--output`"
-                    }
-                    _ => return None,
-                },
-                _ => return None,
-            },
+            Self::Write(error) => write_hint(error)?,
             Self::Format { source, .. } if source.is_damage() => "get the file again from where it came",
             Self::Format { source, path } => match **source {
                 encoderfile_format::Error::NoPayload => {

@@ -61,14 +61,16 @@ pub(crate) fn run(arguments: &args::Verify, global: &args::Global, terminal: Ter
     if matches!(origin, Origin::Contradicted { .. }) {
         damaged.push(&Subject::Base);
     }
-    let (proven, not_proven) = (proven(&findings, &origin), not_proven(&origin));
+    let (proven, not_proven) = (proven(&findings, &origin), not_proven(&findings, &origin));
+    let hint = if is_behind_signature(&findings) { Some(REBASE_HINT) } else { None };
+    let hints: Vec<_> = origin.hint().into_iter().chain(hint).collect();
     if arguments.json {
         let parts = findings.iter().map(line).collect();
         let (contents, base) = (&contents, &origin);
         let intact = damaged.is_empty() && contents.iter().all(|finding| finding.result != Sound::No);
         terminal::json(&Report { intact, parts, contents, base, proven, not_proven })?;
     } else {
-        terminal::result(text(&findings, &contents, &origin, &proven, &not_proven))?;
+        terminal::result(text(&findings, &contents, &hints, &proven, &not_proven))?;
     }
     if !damaged.is_empty() {
         let parts = damaged.iter().map(|subject| printable(&subject.to_string())).collect();
@@ -110,6 +112,7 @@ fn line(finding: &Finding) -> Line {
         Outcome::NotZero { .. } => ("not zero", None, None),
         Outcome::Signed { .. } => ("intact", None, None),
         Outcome::NotSigned { .. } => ("damaged", None, None),
+        Outcome::NotSignedFor => ("not covered", None, None),
         _ => ("unknown", None, None),
     };
     let reason = match &finding.outcome {
@@ -126,7 +129,7 @@ fn proven(findings: &[Finding], origin: &Origin) -> Vec<String> {
     if !findings.iter().any(Finding::is_damage) {
         let unknown = findings.iter().filter(|finding| finding.outcome == Outcome::NotRecorded);
         let unknown: Vec<_> = unknown.map(|finding| finding.subject.to_string()).collect();
-        let signature = findings.iter().find(|finding| finding.subject == Subject::CodeSignature);
+        let signature = findings.iter().find(|finding| matches!(finding.outcome, Outcome::Signed { .. }));
         let bytes = if signature.is_some() { "every byte before the code signature" } else { "every byte" };
         proven.push(match unknown[..] {
             [] => format!("{bytes} is what its writer recorded"),
@@ -140,9 +143,22 @@ fn proven(findings: &[Finding], origin: &Origin) -> Vec<String> {
     proven
 }
 
+/// What makes a file that macOS starts of one that it does not.
+const REBASE_HINT: &str = "put its model into a signed file with `encoderfile rebase`";
+
+/// Whether the model lies behind the code signature.
+fn is_behind_signature(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.outcome == Outcome::NotSignedFor)
+}
+
 /// What has to be found out in another way.
-fn not_proven(origin: &Origin) -> Vec<String> {
+fn not_proven(findings: &[Finding], origin: &Origin) -> Vec<String> {
     let mut not_proven: Vec<_> = origin.not_proven().into_iter().collect();
+    if is_behind_signature(findings) {
+        not_proven.push(
+            "that macOS starts it: from macOS 27 on, nothing may lie behind the code signature".to_owned(),
+        );
+    }
     not_proven.push("who wrote it: compare the digests of `inspect` with the publisher's".to_owned());
     not_proven
 }
@@ -150,7 +166,7 @@ fn not_proven(origin: &Origin) -> Vec<String> {
 fn text(
     findings: &[Finding],
     contents: &[content::Finding],
-    origin: &Origin,
+    hints: &[&str],
     proven: &[String],
     not_proven: &[String],
 ) -> String {
@@ -166,9 +182,7 @@ fn text(
             lines.push(format!("{:<11} {line}", if position == 0 { heading } else { "" }));
         }
     }
-    if let Some(hint) = origin.hint() {
-        lines.push(format!("hint: {hint}"));
-    }
+    lines.extend(hints.iter().map(|hint| format!("hint: {hint}")));
     lines.join("\n")
 }
 
@@ -190,6 +204,7 @@ fn finding_text(finding: &Finding) -> String {
             format!("ok       {} bytes, every page as signed ({whose})", finding.length)
         }
         Outcome::NotSigned { ref reason } => format!("DAMAGED  {reason}"),
+        Outcome::NotSignedFor => "unknown  it does not cover the model, which lies behind it".to_owned(),
         _ => "unknown".to_owned(),
     }
 }

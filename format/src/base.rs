@@ -6,7 +6,9 @@ use std::io;
 
 use object::{BinaryFormat, Object as _};
 
-use crate::{Encoderfile, Error, FORMAT_VERSION, Stamp};
+use crate::image::is_image_followed;
+use crate::macho::{BaseImage, Image, is_mach_o};
+use crate::{Encoderfile, Error, FORMAT_VERSION, MachOError, Stamp};
 
 /// The container of an executable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,9 @@ pub enum BaseError {
     /// It is no executable of a supported kind.
     #[error("not an ELF or Mach-O executable for x86_64 or aarch64")]
     NotExecutable,
+    /// It is a Mach-O file, but not one that a model can be put into.
+    #[error(transparent)]
+    MachO(MachOError),
     /// Nothing in it says that it is a runtime.
     #[error("not an encoderfile runtime: it carries no stamp")]
     NoStamp,
@@ -92,8 +97,17 @@ pub enum BaseError {
     HasPayload,
 }
 
+impl From<MachOError> for BaseError {
+    fn from(error: MachOError) -> Self {
+        match error {
+            MachOError::Read { source, .. } => Self::Read(source),
+            error => Self::MachO(error),
+        }
+    }
+}
+
 /// Checks that a file can serve as a base binary: an executable with the stamp of an encoderfile runtime for the same
-/// container and processor, which reads this crate's format and holds no model yet.
+/// container and processor, which reads this crate's format and holds no model yet; in Mach-O, one that a model can be put into.
 ///
 /// # Errors
 /// See [`BaseError`].
@@ -104,6 +118,7 @@ pub fn inspect_base(file: &File) -> Result<BaseFacts, BaseError> {
     match Encoderfile::open(file.try_clone()?) {
         Err(Error::NoPayload) => {}
         Err(Error::Read { source, .. }) => return Err(BaseError::Read(source)),
+        Err(Error::MachO(source)) => return Err(source.into()),
         // A payload that cannot be read is one too.
         Ok(_) | Err(_) => return Err(BaseError::HasPayload),
     }
@@ -111,12 +126,15 @@ pub fn inspect_base(file: &File) -> Result<BaseFacts, BaseError> {
     // SAFETY: the map is read-only and dropped before this function returns. Were the file truncated meanwhile, the
     // process would be stopped by a signal, as with any mapped file; nothing is written either way.
     let bytes = unsafe { memmap2::Mmap::map(file)? };
-    let (container, architecture) = executable(&bytes).ok_or(BaseError::NotExecutable)?;
+    let (container, architecture) = match bytes.first_chunk() {
+        Some(start) if is_mach_o(*start) => (Container::MachO, Image::read(file)?.architecture),
+        _ => (Container::Elf, elf_architecture(&bytes).ok_or(BaseError::NotExecutable)?),
+    };
     let stamp = Stamp::find(&bytes).ok_or(BaseError::NoStamp)?;
-    // Any system's: a runtime for musl or for another libc is as good, for those who build one.
+    // Any libc's: a runtime for musl is as good, for those who build one.
     let system = match container {
         Container::Elf => "linux",
-        Container::MachO => "apple",
+        Container::MachO => "darwin",
     };
     let mut parts = stamp.target.split('-');
     if parts.next() != Some(&architecture.to_string()) || !parts.any(|part| part == system) {
@@ -125,16 +143,20 @@ pub fn inspect_base(file: &File) -> Result<BaseFacts, BaseError> {
     if !stamp.format_versions.contains(&FORMAT_VERSION) {
         return Err(BaseError::FormatVersion { found: stamp.format_versions });
     }
+    if container == Container::MachO {
+        if is_image_followed(file) {
+            return Err(BaseError::CutOff);
+        }
+        BaseImage::read(file)?;
+    }
     Ok(BaseFacts { container, architecture, stamp })
 }
 
-fn executable(bytes: &[u8]) -> Option<(Container, Architecture)> {
+fn elf_architecture(bytes: &[u8]) -> Option<Architecture> {
     let object = object::File::parse(bytes).ok()?;
-    let container = match object.format() {
-        BinaryFormat::Elf => Container::Elf,
-        BinaryFormat::MachO => Container::MachO,
-        _ => return None,
-    };
+    if object.format() != BinaryFormat::Elf {
+        return None;
+    }
     let architecture = match object.architecture() {
         object::Architecture::X86_64 => Architecture::X86_64,
         object::Architecture::Aarch64 => Architecture::Aarch64,
@@ -142,5 +164,5 @@ fn executable(bytes: &[u8]) -> Option<(Container, Architecture)> {
     };
     // A position-independent executable is of the kind `Dynamic` in ELF.
     matches!(object.kind(), object::ObjectKind::Executable | object::ObjectKind::Dynamic)
-        .then_some((container, architecture))
+        .then_some(architecture)
 }

@@ -164,17 +164,19 @@ pub(crate) fn append<T, E>(
         let count = appender.count;
         drop(appender);
         progress.finish(result.is_err());
-        let mut digests = vec![Digest::from([0; Digest::LENGTH]); count];
+        let mut digests = vec![None; count];
         for hasher in hashers {
             for (index, digest) in hasher.join().expect("hashing does not panic").map_err(&failed)? {
-                digests[index] = digest;
+                digests[index] = Some(digest);
             }
         }
         if let Some(pages) = pages {
             pages.join().expect("hashing does not panic").map_err(&failed)?;
         }
         synchroniser.join().expect("flushing does not panic").map_err(&failed)?;
-        Ok((result?, Digests(digests)))
+        let result = result?;
+        let digests = digests.into_iter().map(|digest| digest.expect("all that was asked for was appended"));
+        Ok((result, Digests(digests.collect())))
     })
 }
 
@@ -284,6 +286,11 @@ pub(crate) struct Appender<'a> {
 }
 
 impl Appender<'_> {
+    /// How many bytes there are.
+    pub(crate) const fn position(&self) -> u64 {
+        self.position
+    }
+
     /// Appends bytes.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, self.position)?;
@@ -291,7 +298,7 @@ impl Appender<'_> {
         Ok(())
     }
 
-    /// Leaves zeros up to a position. What comes behind them makes them part of the file.
+    /// Leaves zeros up to a position. Whatever is appended next makes them part of the file.
     pub(crate) fn skip_to(&mut self, position: u64) {
         self.advance(position - self.position);
     }

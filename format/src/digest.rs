@@ -14,6 +14,11 @@ impl Digest {
     /// Length in bytes.
     pub const LENGTH: usize = 32;
 
+    /// A digest by its bytes.
+    pub(crate) const fn new(bytes: [u8; Self::LENGTH]) -> Self {
+        Self(bytes)
+    }
+
     /// The digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())

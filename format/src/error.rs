@@ -4,7 +4,7 @@ use std::io;
 
 use crate::artifact::label;
 use crate::manifest::MANIFEST_LIMIT;
-use crate::{ArtifactKind, Digest, FORMAT_VERSION, WireError};
+use crate::{ArtifactKind, Digest, FORMAT_VERSION, MachOError, WireError};
 
 /// Why a file cannot be read as an encoderfile. Offsets and lengths are bytes of the whole file.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,9 @@ pub enum Error {
     /// No footer: a base binary without a model, a file that was cut, or another kind of file.
     #[error("no encoderfile footer in its last 32 bytes")]
     NoPayload,
+    /// The header of a Mach-O image is damaged, so that nobody knows whether there is a segment with a model.
+    #[error("its Mach-O header is damaged")]
+    MachO(#[source] MachOError),
     /// The segment of a Mach-O image that the model is in reaches beyond the file, or has no room for a footer.
     #[error("the segment `__ENCFILE` is said to be bytes {start}..{end} of a file that has {file_length}")]
     Segment {

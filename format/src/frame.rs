@@ -1,14 +1,13 @@
 //! How an executable and a payload become one file: the payload behind it, or, in Mach-O, in a segment of it.
 
 use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use object::macho;
-
 use crate::copy::{Appender, Hashed, Piece};
-use crate::macho::{BaseImage, Image, Insertion, MachOError, ModelSegment, Part};
+use crate::macho::{BaseImage, Image, Insertion, MachOError, ModelSegment, Part, is_mach_o};
 use crate::reader::read_at;
 use crate::{ArtifactKind, Edit, Error, Footer, Layout, WriteError};
 
@@ -26,12 +25,8 @@ pub(crate) enum Frame {
 impl Frame {
     /// Looks at a base binary of a certain length.
     pub(crate) fn of(path: &Path, file: &File, length: u64) -> Result<Self, WriteError> {
-        let mut magic = [0; 4];
-        if length >= 4 {
-            file.read_exact_at(&mut magic, 0)
-                .map_err(|source| WriteError::Input { path: path.to_owned(), source })?;
-        }
-        if !is_mach_o(magic) {
+        let start = start(file, length);
+        if !is_mach_o(start.map_err(|source| WriteError::Input { path: path.to_owned(), source })?) {
             return Ok(Self::Behind { length });
         }
         let image = BaseImage::read(file).map_err(|source| WriteError::mach_o(path, source))?;
@@ -119,22 +114,27 @@ impl Frame {
                 }
             }
         }
-        appender.skip_to(insertion.signature_offset);
-        Ok(())
+        // Bytes, since nothing that comes behind them now would make room for them in the file.
+        let padding =
+            vec![0; usize::try_from(insertion.signature_offset - appender.position()).expect("a few")];
+        appender.bytes(&padding).map_err(|source| WriteError::output(output, source))
     }
 }
 
-/// Whether a file starts as a Mach-O image of any kind.
-fn is_mach_o(magic: [u8; 4]) -> bool {
-    let (little, big) = (u32::from_le_bytes(magic), u32::from_be_bytes(magic));
-    let thin = [macho::MH_MAGIC, macho::MH_MAGIC_64];
-    thin.contains(&little) || thin.contains(&big) || [macho::FAT_MAGIC, macho::FAT_MAGIC_64].contains(&big)
+/// The first bytes of a file of a certain length; zeros where it has fewer.
+fn start(file: &File, length: u64) -> io::Result<[u8; 8]> {
+    let mut start = [0; 8];
+    let size = usize::try_from(length).map_or(start.len(), |length| length.min(start.len()));
+    file.read_exact_at(&mut start[..size], 0)?;
+    Ok(start)
 }
 
 /// Where the payload of a file stands that is read.
 pub(crate) struct Place {
     /// The segment that it is in, if it is in one.
     pub(crate) segment: Option<Range<u64>>,
+    /// Whether it lies behind a Mach-O image, whose signature does not cover it.
+    pub(crate) is_behind_signature: bool,
     /// The footer that counts, and its first byte.
     pub(crate) footer: Footer,
     pub(crate) footer_offset: u64,
@@ -151,15 +151,18 @@ impl Place {
             Err(MachOError::Read { offset, length, source }) => {
                 return Err(Error::Read { offset, length, source });
             }
-            // Another container, or what is damaged so much that it does not run either.
-            Err(_) => None,
+            // Another container, or an image that no model is put into: it may still have one behind it.
+            Err(MachOError::NotThin64 { .. } | MachOError::Architecture { .. }) => None,
+            Err(source) => return Err(Error::MachO(source)),
         };
         let Some(ModelSegment { range, image_end }) = segment else {
             let mut bytes = [0; 32];
             read_at(file, last, &mut bytes)?;
             let footer = Footer::decode(&bytes)?;
+            let start = start(file, length).map_err(|source| Error::Read { offset: 0, length: 8, source })?;
             let image = [0..footer.manifest_offset, 0..0];
-            return Ok(Self { segment: None, footer, footer_offset: last, image });
+            let is_behind_signature = is_mach_o(start);
+            return Ok(Self { segment: None, is_behind_signature, footer, footer_offset: last, image });
         };
         if range.end > length || range.end - range.start < Footer::LENGTH {
             let Range { start, end } = range;
@@ -179,7 +182,7 @@ impl Place {
             return Err(Error::Footers { first: footer_offset, second: last });
         }
         let image = [0..range.start, range.end..image_end.clamp(range.end, length)];
-        Ok(Self { segment: Some(range), footer, footer_offset, image })
+        Ok(Self { segment: Some(range), is_behind_signature: false, footer, footer_offset, image })
     }
 }
 

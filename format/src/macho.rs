@@ -21,7 +21,7 @@ pub use base::check_mach_o_base;
 pub(crate) use base::{BaseImage, Insertion, Part};
 pub use code_signature::{CodeSignature, code_signature, verify_code_signature};
 pub use error::{CodeSignatureError, MachOError};
-pub(crate) use image::{Image, ModelSegment};
+pub(crate) use image::{Image, ModelSegment, is_mach_o};
 pub(crate) use pages::PageHashes;
 
 pub use room::{HeaderRoom, header_room};

@@ -22,6 +22,7 @@ pub struct Encoderfile {
     footer_offset: u64,
     /// The segment that the payload is in, if it is in one.
     segment: Option<Range<u64>>,
+    is_behind_signature: bool,
     /// The base binary, as it was before it was changed.
     base: Vec<Piece>,
     manifest_bytes: Vec<u8>,
@@ -40,7 +41,9 @@ impl Encoderfile {
             return Err(Error::NotAFile);
         }
         let length = metadata.len();
-        let Place { segment, footer, footer_offset: end, image } = Place::find(&file, length)?;
+        let Place { segment, is_behind_signature, footer, footer_offset, image } =
+            Place::find(&file, length)?;
+        let end = footer_offset;
         if footer.manifest_length > MANIFEST_LIMIT {
             return Err(Error::ManifestSize { length: footer.manifest_length });
         }
@@ -56,7 +59,17 @@ impl Encoderfile {
         let edits = manifest.base.as_ref().map_or(&[][..], |base| &base.edits);
         let base = pieces(&image, edits).filter(|_| segment.is_some() || edits.is_empty());
         let base = base.ok_or(Error::BaseEdits { offset: footer.manifest_offset })?;
-        Ok(Self { file, length, footer, footer_offset: end, segment, base, manifest_bytes, manifest })
+        Ok(Self {
+            file,
+            length,
+            footer,
+            footer_offset,
+            segment,
+            is_behind_signature,
+            base,
+            manifest_bytes,
+            manifest,
+        })
     }
 
     /// The file itself.
@@ -93,6 +106,12 @@ impl Encoderfile {
     /// executable.
     pub fn segment(&self) -> Option<Range<u64>> {
         self.segment.clone()
+    }
+
+    /// Whether the payload stands behind a Mach-O image, and so behind its code signature, as encoderfile 0.7 writes files for
+    /// macOS: `codesign --verify --strict` refuses them, and macOS 27 does not start them.
+    pub const fn is_behind_code_signature(&self) -> bool {
+        self.is_behind_signature
     }
 
     pub(crate) fn base_pieces(&self) -> &[Piece] {

@@ -7,7 +7,7 @@ use crate::artifact::label;
 use crate::copy::hash_pieces;
 use crate::macho::{self, CodeSignatureError, MachOError};
 use crate::reader::read_at;
-use crate::{ArtifactKind, Digest, Encoderfile, Error, manifest};
+use crate::{ArtifactKind, Digest, Encoderfile, Error, Footer, manifest};
 
 /// What a [`Finding`] is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ use crate::{ArtifactKind, Digest, Encoderfile, Error, manifest};
 pub enum Subject {
     /// The base binary, as it was before it was changed.
     Base,
-    /// The code signature of a Mach-O image, which covers all that stands before it.
+    /// The code signature of a Mach-O image, which covers all that stands before it, and the room that is left behind it.
     CodeSignature,
     /// The manifest's own bytes.
     Manifest,
@@ -72,6 +72,8 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// The code signature does not cover the payload, which lies behind it, as encoderfile 0.7 puts it.
+    NotSignedFor,
     /// A byte of the padding is not zero.
     NotZero {
         /// Which byte of the file.
@@ -112,7 +114,16 @@ impl Encoderfile {
     /// # Errors
     /// Only where the file cannot be read; damage is a finding.
     pub fn verify(&self) -> Result<Vec<Finding>, Error> {
-        let Some(_) = self.segment() else { return self.verify_content() };
+        if self.segment().is_none() {
+            let mut findings = self.verify_content()?;
+            if self.is_behind_code_signature() {
+                let offset = self.footer().manifest_offset;
+                let length = self.length() - offset;
+                let (subject, outcome) = (Subject::CodeSignature, Outcome::NotSignedFor);
+                findings.push(Finding { subject, offset, length, outcome });
+            }
+            return Ok(findings);
+        }
         // Every byte has two digests, which takes twice as long unless both are computed at once.
         thread::scope(|scope| {
             let signature = scope.spawn(|| self.verify_code_signature());
@@ -137,7 +148,14 @@ impl Encoderfile {
 
     fn verify_code_signature(&self) -> Result<Finding, Error> {
         let (length, outcome) = match macho::verify_code_signature(self.file()) {
-            Ok(signature) => (signature.offset, Outcome::Signed { has_identity: signature.has_identity }),
+            Ok(signature) => {
+                let slack_end =
+                    if self.ends_with_footer()? { self.length() - Footer::LENGTH } else { self.length() };
+                match self.first_nonzero(signature.end, slack_end)? {
+                    Some(offset) => (self.length(), Outcome::NotZero { offset }),
+                    None => (signature.offset, Outcome::Signed { has_identity: signature.has_identity }),
+                }
+            }
             Err(
                 CodeSignatureError::Read { offset, length, source }
                 | CodeSignatureError::Image(MachOError::Read { offset, length, source }),
@@ -145,6 +163,13 @@ impl Encoderfile {
             Err(error) => (self.length(), Outcome::NotSigned { reason: error.to_string() }),
         };
         Ok(Finding { subject: Subject::CodeSignature, offset: 0, length, outcome })
+    }
+
+    /// Whether the file's last bytes are the footer, too: a program that signed it again may have taken their room.
+    fn ends_with_footer(&self) -> Result<bool, Error> {
+        let mut last = [0; 32];
+        read_at(self.file(), self.length() - Footer::LENGTH, &mut last)?;
+        Ok(Footer::is_one(&last))
     }
 
     fn verify_base(&self) -> Result<Finding, Error> {

@@ -52,6 +52,9 @@ pub(crate) struct BaseReport<'a> {
     /// What became of it when the model was put into it; none where the model stands behind it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) changed: Option<ChangeReport>,
+    /// Whether it is signed, as all executables for macOS are, and the model stands behind that.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) model_is_behind_code_signature: bool,
 }
 
 /// How a Mach-O base binary was changed. Its digest and length are those of the original.
@@ -227,6 +230,7 @@ pub(super) fn of(encoderfile: &Encoderfile) -> Report<'_> {
             length: encoderfile.base_length(),
             key_id: base.and_then(|base| base.key_id.as_deref()),
             changed: ChangeReport::of(encoderfile),
+            model_is_behind_code_signature: encoderfile.is_behind_code_signature(),
         },
         needs: needs(encoderfile.file(), footer.manifest_offset).map(NeedsReport::from),
         manifest: ManifestReport { offset: footer.manifest_offset, length: footer.manifest_length },

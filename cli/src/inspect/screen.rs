@@ -63,6 +63,9 @@ pub(super) fn encoderfile(path: &Path, report: &Report<'_>) -> String {
         screen.line("changed", "it holds the model in a segment; the sha256 is the original's");
         screen.line("signature", &code_signature(change));
     }
+    if report.base.model_is_behind_code_signature {
+        screen.line("signature", "does not cover the model, which lies behind it");
+    }
     let writer = report.writer.map_or_else(
         || "not recorded, as by encoderfile 0.7".to_owned(),
         |writer| format!("{} {}", writer.name, writer.version),

@@ -1,8 +1,8 @@
 //! Files for macOS, built on any machine: the model is in the executable, whose new signature covers it.
 
-use std::fs;
+use std::fs::{self, File};
 
-use encoderfile_format::{FORMAT_VERSION, Stamp};
+use encoderfile_format::{Base, Encoderfile, FORMAT_VERSION, Payload, Stamp, Tool, write};
 use encoderfile_testing::mach_o::{Fixups, MachO, Processor, SignatureOptions, violations};
 
 use crate::sandbox::{Said, Sandbox, VERSION, flip};
@@ -109,6 +109,11 @@ fn a_base_binary_that_takes_no_model_is_refused_with_the_way_out() {
             "hint: link it with more room",
         ),
         (
+            [&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2], &usual.build()[..]].concat(),
+            "a universal file for several processors",
+            "lipo -thin arm64",
+        ),
+        (
             MachO { signature: Some(identity), ..usual }.build(),
             "it is signed as `encoderfile-runtime-test` with an identity",
             "hint: take one that is signed ad hoc",
@@ -118,10 +123,48 @@ fn a_base_binary_that_takes_no_model_is_refused_with_the_way_out() {
         let sandbox = Sandbox::new();
         sandbox.model("sentence_embedding");
         fs::write(sandbox.path("base"), base).unwrap();
-        let message = "no model can be put into the base binary `base`";
+        let message = "cannot use `base` as a base binary";
         build(&sandbox).failed(1, &[message, reason, hint]);
         assert!(!sandbox.path("out").exists());
     }
+}
+
+/// As encoderfile 0.7 writes files for macOS, which macOS 27 does not start.
+#[test]
+fn a_model_behind_the_signature_is_told_with_the_way_out() {
+    let image = image(Processor::Arm64);
+    let sandbox = sandbox(&image);
+    build(&sandbox).ok();
+    // Behind bytes that are no Mach-O file, which become one.
+    let (file, path) =
+        (Encoderfile::open(File::open(sandbox.path("out")).unwrap()).unwrap(), sandbox.path("junk"));
+    let image = image.build();
+    fs::write(&path, vec![0; image.len()]).unwrap();
+    let base = File::open(&path).unwrap();
+    let base = Base {
+        path: &path,
+        file: &base,
+        target: "aarch64-apple-darwin".to_owned(),
+        version: VERSION.to_owned(),
+        key_id: None,
+        expected: None,
+    };
+    let writer = Tool { name: "test".to_owned(), version: "1".to_owned() };
+    let payload = Payload::of(&file, &sandbox.path("out"), writer, false).unwrap();
+    write(&base, &payload, &sandbox.path("behind")).unwrap().persist().unwrap();
+    let mut bytes = fs::read(sandbox.path("behind")).unwrap();
+    bytes[..image.len()].copy_from_slice(&image);
+    fs::write(sandbox.path("behind"), &bytes).unwrap();
+
+    let said = sandbox.run(["inspect", "behind"]).ok();
+    assert!(said.stdout.contains("signature   does not cover the model"), "{}", said.stdout);
+    let said = sandbox.run(["verify", "behind"]);
+    for part in ["it does not cover the model", "that macOS starts it", "hint: ", "`encoderfile rebase`"] {
+        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+    }
+    sandbox.run(["rebase", "behind", "--base-binary-path", "base", "-o", "out", "--no-check"]).ok();
+    let said = sandbox.run(["verify", "out"]).ok();
+    assert!(said.stdout.contains("the code signature covers all of these bytes"), "{}", said.stdout);
 }
 
 /// A file that was signed again has no footer at its end.

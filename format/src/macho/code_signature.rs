@@ -16,10 +16,21 @@ use super::pages::Pages;
 use crate::Digest;
 use crate::copy::hash_range;
 
-/// The most blobs of a signature: Apple's have ten.
+/// The most blobs of a signature, and the most digests of them: Apple's have about ten.
 const BLOBS_LIMIT: u32 = 64;
 /// Slots that hold entitlements, as text and in DER.
 const ENTITLEMENTS: [u32; 2] = [macho::CSSLOT_ENTITLEMENTS.0, macho::CSSLOT_DER_ENTITLEMENTS.0];
+/// Slots of blobs that the directory holds digests of. Slot 0 is the directory itself; from 0x1000 on, there are further
+/// directories and what signs them.
+const SPECIAL: Range<u32> = 1..macho::CSSLOT_ALTERNATE_CODEDIRECTORIES;
+/// The slot `cdRepSpecificSlot` of Apple's `codedirectory.h`.
+const REP_SPECIFIC: u32 = 6;
+/// Those whose digests are of something that stands elsewhere, for a bundle or a disk image: `Info.plist`, resources,
+/// and what an application or the kind of file decides.
+const ELSEWHERE: [u32; 4] =
+    [macho::CSSLOT_INFOSLOT.0, macho::CSSLOT_RESOURCEDIR.0, macho::CSSLOT_APPLICATION.0, REP_SPECIFIC];
+/// What stands for the digest of a blob that there is not.
+const NOTHING: Digest = Digest::new([0; Digest::LENGTH]);
 /// Length of a blob without content.
 const EMPTY_BLOB: u32 = 8;
 /// Longest identifier, in bytes.
@@ -32,6 +43,8 @@ pub struct CodeSignature {
     pub offset: u64,
     /// The bytes that are set aside for it.
     pub length: u64,
+    /// One past its last byte: what is left of the bytes that are set aside is covered by nothing.
+    pub end: u64,
     /// What the signer calls the program.
     pub identifier: String,
     /// Flags of `cs_blobs.h`, such as 0x2 (ad hoc), 0x10000 (hardened runtime) and 0x20000 (signed by a linker).
@@ -44,8 +57,15 @@ pub struct CodeSignature {
     pub page_size: u64,
     /// The directory whose SHA-256 digests are compared.
     directory: Directory,
-    /// The blobs beside it, by slot.
-    blobs: Vec<(u32, Range<u64>)>,
+    /// All parts, the directory among them.
+    blobs: Vec<Blob>,
+}
+
+/// A part of a signature, by its place in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Blob {
+    slot: u32,
+    range: Range<u64>,
 }
 
 /// A code directory.
@@ -103,16 +123,24 @@ impl CodeSignature {
         if offset + length > image.length {
             return Err(Error::Damaged { offset: command.at as u64, what: "it reaches beyond the file" });
         }
-        let blobs = blobs(file, offset, length)?;
-        let mut directories = blobs.iter().filter(|(slot, _)| is_directory(*slot));
-        let directory = directories.find_map(|(_, range)| Directory::read(file, range).transpose());
-        let directory = directory.ok_or(Error::NoSha256)??;
+        let (end, blobs) = blobs(file, offset, length)?;
+        let mut directories = blobs.iter().filter(|blob| is_directory(blob.slot)).filter_map(|blob| {
+            let directory = Directory::read(file, &blob.range).transpose()?;
+            Some(directory.map(|directory| (blob.range.start, directory)))
+        });
+        let (_, directory) = directories.next().ok_or(Error::NoSha256)??;
+        if let Some(second) = directories.next() {
+            return Err(Error::Damaged { offset: second?.0, what: "a second directory has SHA-256 digests" });
+        }
         let has = |wanted: u32| {
-            blobs.iter().any(|(slot, range)| *slot == wanted && range.end - range.start > EMPTY_BLOB.into())
+            blobs
+                .iter()
+                .any(|Blob { slot, range }| *slot == wanted && range.end - range.start > EMPTY_BLOB.into())
         };
         Ok(Some(Self {
             offset,
             length,
+            end,
             identifier: directory.identifier.clone(),
             flags: directory.flags,
             has_identity: has(macho::CSSLOT_SIGNATURESLOT.0),
@@ -125,23 +153,11 @@ impl CodeSignature {
 
     /// Compares all that the directory holds digests of.
     pub(crate) fn verify(&self, file: &File) -> Result<(), Error> {
-        let Directory { pages, hashes, special_count, .. } = self.directory;
+        let Directory { pages, hashes, .. } = self.directory;
         if pages.limit != self.offset {
             return Err(Error::Limit { limit: pages.limit, offset: self.offset });
         }
-        for (slot, range) in &self.blobs {
-            // Slot 0 is the directory itself, and those from 0x1000 on have no digest in it.
-            if (1..=special_count).contains(slot) {
-                let place = hashes - u64::from(*slot) * Digest::LENGTH as u64;
-                let expected = digests(file, place, 1)?[0];
-                let length = range.end - range.start;
-                let found = hash_range(file, range.start, length)
-                    .map_err(|source| Error::read(range.start, length, source))?;
-                if expected != found {
-                    return Err(Error::Slot { slot: *slot, expected, found });
-                }
-            }
-        }
+        self.verify_parts(file)?;
         let failed = |bytes: Range<u64>, source| Error::read(bytes.start, bytes.end - bytes.start, source);
         let compare = |first: u64, found: &[Digest]| {
             let expected = digests(file, hashes + first * Digest::LENGTH as u64, found.len())?;
@@ -154,6 +170,31 @@ impl CodeSignature {
             Ok(())
         };
         pages.hash(file, 0..pages.count(), &mut Vec::new(), failed, compare)
+    }
+
+    /// Compares the other parts of the signature with the digests that the directory holds of them, before those of the pages and
+    /// backwards.
+    fn verify_parts(&self, file: &File) -> Result<(), Error> {
+        let Directory { hashes, special_count, .. } = self.directory;
+        let start = hashes - u64::from(special_count) * Digest::LENGTH as u64;
+        let mut expected = digests(file, start, special_count as usize)?;
+        expected.reverse();
+        for &Blob { slot, ref range } in self.blobs.iter().filter(|blob| SPECIAL.contains(&blob.slot)) {
+            let &expected = expected.get(slot as usize - 1).ok_or(Error::NotCovered { slot })?;
+            let length = range.end - range.start;
+            let found = hash_range(file, range.start, length)
+                .map_err(|source| Error::read(range.start, length, source))?;
+            if expected != found {
+                return Err(Error::Slot { slot, expected, found });
+            }
+        }
+        for (slot, expected) in (1..).zip(expected) {
+            let is_there = self.blobs.iter().any(|blob| blob.slot == slot);
+            if !is_there && !ELSEWHERE.contains(&slot) && expected != NOTHING {
+                return Err(Error::Lost { slot, expected });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -169,8 +210,8 @@ fn bytes(file: &File, offset: u64, length: usize) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Slots and places of the blobs, each of which lies within the signature.
-fn blobs(file: &File, offset: u64, length: u64) -> Result<Vec<(u32, Range<u64>)>, Error> {
+/// Where the signature ends, and its parts, which lie within it and share no bytes.
+fn blobs(file: &File, offset: u64, length: u64) -> Result<(u64, Vec<Blob>), Error> {
     let damaged = |offset, what| Error::Damaged { offset, what };
     if length < 12 {
         return Err(damaged(offset, "it is too short"));
@@ -184,19 +225,26 @@ fn blobs(file: &File, offset: u64, length: u64) -> Result<Vec<(u32, Range<u64>)>
     if count > BLOBS_LIMIT || 12 + u64::from(count) * 8 > total || total > length {
         return Err(damaged(offset + 4, "its lengths do not fit"));
     }
+    let index_end = 12 + u64::from(count) * 8;
     let index = bytes(file, offset + 12, count as usize * 8)?;
     let place = |entry: &[u8]| {
         let (slot, start) = (word(entry, 0), u64::from(word(entry, 4)));
-        if start + 8 > total {
+        if start < index_end || start + 8 > total {
             return Err(damaged(offset + 12, "a part lies outside of it"));
         }
         let size = u64::from(word(&bytes(file, offset + start, 8)?, 4));
         if size < EMPTY_BLOB.into() || start + size > total {
             return Err(damaged(offset + start, "a part reaches beyond its end"));
         }
-        Ok((slot, offset + start..offset + start + size))
+        Ok(Blob { slot, range: offset + start..offset + start + size })
     };
-    index.chunks_exact(8).map(place).collect()
+    let blobs = index.chunks_exact(8).map(place).collect::<Result<Vec<_>, _>>()?;
+    let mut ranges: Vec<_> = blobs.iter().map(|blob| &blob.range).collect();
+    ranges.sort_by_key(|range| range.start);
+    match ranges.windows(2).find(|pair| pair[1].start < pair[0].end) {
+        Some(pair) => Err(damaged(pair[1].start, "two parts share bytes")),
+        None => Ok((offset + total, blobs)),
+    }
 }
 
 /// Whether a slot holds a code directory: one, and others for systems that know other digests.
@@ -228,6 +276,9 @@ impl Directory {
             limit = if large == 0 { limit } else { large };
         }
         let (hash_offset, special_count) = (u64::from(word(16)?), word(24)?);
+        if special_count > BLOBS_LIMIT {
+            return Err(damaged(24, "it has digests of more parts than there are"));
+        }
         let pages = Pages { shift, limit };
         if pages.count() != u64::from(word(28)?) {
             return Err(damaged(28, "it has not as many digests as pages"));

@@ -171,6 +171,20 @@ pub enum CodeSignatureError {
         /// What it is.
         found: Digest,
     },
+    /// There is a part of the signature that its directory says nothing of, so that anybody can have put it there.
+    #[error("part {slot} of the code signature is not covered by it")]
+    NotCovered {
+        /// The number of the part.
+        slot: u32,
+    },
+    /// A part of the signature is gone.
+    #[error("part {slot} of the code signature, with sha256 {expected}, is not there any more")]
+    Lost {
+        /// The number of the part.
+        slot: u32,
+        /// What the directory says.
+        expected: Digest,
+    },
     /// A page of the file is not what was signed.
     #[error(
         "page {page} (bytes {start}..{end}) is not what was signed: expected sha256 {expected}, found {found}"

@@ -31,7 +31,7 @@ pub(super) const TEXT: &str = "__TEXT";
 pub(crate) struct Image {
     /// Length of the file.
     pub(super) length: u64,
-    pub(super) architecture: Architecture,
+    pub(crate) architecture: Architecture,
     pub(super) file_type: u32,
     /// Header and load commands.
     pub(super) header: Vec<u8>,
@@ -79,6 +79,24 @@ pub(super) struct Section {
     pub(super) is_stored: bool,
 }
 
+/// Whether a file starts as a Mach-O file of any kind, universal ones included. `start` is its first eight bytes.
+pub(crate) fn is_mach_o(start: [u8; 8]) -> bool {
+    /// Java's class files start with the same four bytes; where universal files count processors, they have a version, of which
+    /// this was the first.
+    const JAVA: u32 = 45;
+    let word = |at| u32_at(&start, at).expect("eight bytes have two words");
+    match word(0) {
+        macho::MH_MAGIC | macho::MH_MAGIC_64 | macho::MH_CIGAM | macho::MH_CIGAM_64 => true,
+        magic if is_fat(magic) => word(4).swap_bytes() < JAVA,
+        _ => false,
+    }
+}
+
+/// Whether the first word of a file, read as little-endian, is that of a universal file.
+fn is_fat(magic: u32) -> bool {
+    matches!(magic.swap_bytes(), macho::FAT_MAGIC | macho::FAT_MAGIC_64)
+}
+
 impl Image {
     /// Reads the header of a file.
     ///
@@ -93,8 +111,7 @@ impl Image {
         file.read_exact_at(&mut start, 0).map_err(|source| MachOError::read(0, HEADER as u64, source))?;
         let word = |at| u32_at(&start, at).expect("within the header");
         if word(0) != macho::MH_MAGIC_64 {
-            let is_fat = matches!(word(0).swap_bytes(), macho::FAT_MAGIC | macho::FAT_MAGIC_64);
-            return Err(MachOError::NotThin64 { is_fat });
+            return Err(MachOError::NotThin64 { is_fat: is_fat(word(0)) });
         }
         let architecture = match macho::CpuType(word(4)) {
             macho::CPU_TYPE_X86_64 => Architecture::X86_64,

@@ -235,12 +235,7 @@ fn changes_that_are_not_those_of_the_base_binary_are_refused() {
 
 #[test]
 fn a_base_binary_with_a_model_takes_no_second_one() {
-    let stamp = Stamp {
-        version: "0.1.0".to_owned(),
-        target: "aarch64-apple-darwin".to_owned(),
-        format_versions: vec![1],
-        onnxruntime_version: "1.23.2".to_owned(),
-    };
+    let stamp = stamp("aarch64-apple-darwin");
     let image = MachO { content: stamp.encode(), ..MachO::new(Processor::Arm64, Fixups::ChainedWithRoom) };
     let scene = Scene::new(&image);
     assert_eq!(inspect_base(&scene.file(&scene.original)).unwrap().stamp, stamp);
@@ -248,6 +243,141 @@ fn a_base_binary_with_a_model_takes_no_second_one() {
     assert!(matches!(inspect_base(&scene.file(&bytes)), Err(BaseError::HasPayload)));
     let error = Scene::of(bytes).write(&payload(&[])).unwrap_err();
     assert!(matches!(error, WriteError::MachO { source: MachOError::HasModel, .. }), "{error:?}");
+}
+
+fn stamp(target: &str) -> Stamp {
+    Stamp {
+        version: "0.1.0".to_owned(),
+        target: target.to_owned(),
+        format_versions: vec![1],
+        onnxruntime_version: "1.23.2".to_owned(),
+    }
+}
+
+#[test]
+fn a_base_binary_that_takes_no_model_is_not_one() {
+    let stamped = |target| MachO {
+        content: stamp(target).encode(),
+        ..MachO::new(Processor::Arm64, Fixups::ChainedWithRoom)
+    };
+    let good = stamped("aarch64-apple-darwin");
+    let inspect = |bytes: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        inspect_base(&create(&folder.path().join("base"), bytes))
+    };
+    assert!(inspect(&good.build()).is_ok());
+    let error = inspect(&MachO { header_pad: 64, ..good.clone() }.build()).unwrap_err();
+    assert!(matches!(error, BaseError::MachO(MachOError::Room { found: 64, needed: 72 })), "{error:?}");
+    for target in ["aarch64-apple-ios", "x86_64-apple-darwin", "aarch64-unknown-linux-gnu"] {
+        let error = inspect(&stamped(target).build()).unwrap_err();
+        assert!(matches!(error, BaseError::StampMismatch { .. }), "{error:?}");
+    }
+    let error = inspect(&[good.build(), vec![0; 16]].concat()).unwrap_err();
+    assert!(matches!(error, BaseError::CutOff), "{error:?}");
+    let mut short = good.build();
+    short.truncate(short.len() - 1);
+    let error = inspect(&short).unwrap_err();
+    assert!(matches!(error, BaseError::MachO(MachOError::Segments { .. })), "{error:?}");
+
+    let words = |words: [u32; 2]| [&words.map(u32::to_be_bytes).concat(), &good.build()[..]].concat();
+    let error = inspect(&words([0xcafe_babe, 2])).unwrap_err();
+    assert!(matches!(error, BaseError::MachO(MachOError::NotThin64 { is_fat: true })), "{error:?}");
+    let class_file_of_java = words([0xcafe_babe, 61]);
+    assert!(matches!(inspect(&class_file_of_java), Err(BaseError::NotExecutable)));
+}
+
+/// As encoderfile 0.7 writes it for any system.
+#[test]
+fn a_model_behind_the_signature_is_read_and_spoken_of() {
+    let image = MachO::new(Processor::Arm64, Fixups::Info).build();
+    let scene = Scene::of(image.clone());
+    let elf = Scene::of(vec![b'x'; image.len()]);
+    let mut bytes = elf.written(b"weights");
+    bytes[..image.len()].copy_from_slice(&image);
+    let file = scene.open(&bytes).unwrap();
+    assert!(file.is_behind_code_signature());
+    assert_eq!(file.read(ArtifactKind::Weights).unwrap(), b"weights");
+    let findings = file.verify().unwrap();
+    let signature = findings.iter().find(|finding| finding.subject == Subject::CodeSignature).unwrap();
+    assert_eq!(signature.outcome, Outcome::NotSignedFor);
+    assert_eq!(signature.offset..signature.offset + signature.length, image.len() as u64..bytes.len() as u64);
+    assert!(!signature.is_damage());
+
+    assert!(!elf.open(&elf.written(b"weights")).unwrap().is_behind_code_signature());
+    let within = scene.written(b"weights");
+    assert!(!scene.open(&within).unwrap().is_behind_code_signature());
+}
+
+/// Nobody knows whether there is a segment, and the footer at the end is not signed.
+#[test]
+fn the_footer_at_the_end_is_not_trusted_where_the_header_is_damaged() {
+    let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::Info));
+    let mut bytes = scene.written(b"weights");
+    bytes[36] ^= 4;
+    let error = scene.open(&bytes).unwrap_err();
+    assert!(matches!(error, Error::MachO(MachOError::Commands { .. })), "{error:?}");
+    assert!(error.is_damage());
+}
+
+/// The parts of a signature, as its directory and its index say.
+#[test]
+fn every_part_of_a_signature_is_covered() {
+    let signed = |entitlements: Vec<u8>| {
+        let signature = SignatureOptions { entitlements: Some(entitlements), ..SignatureOptions::default() };
+        MachO { signature: Some(signature), ..MachO::new(Processor::Arm64, Fixups::Info) }.build()
+    };
+    let image = signed(b"something".to_vec());
+    let scene = Scene::of(image.clone());
+    let start = usize::try_from(verify_code_signature(&scene.file(&image)).unwrap().offset).unwrap();
+    let word = |at: usize| u32::from_be_bytes(image[at..at + 4].try_into().unwrap());
+    // Index entries: slot and start, of the directory and of the entitlements.
+    let (slot, place) = (start + 20, start + 24);
+    let (directory, entitlements) = (start + word(start + 16) as usize, start + word(place) as usize);
+    assert_eq!((word(slot), word(directory + 24)), (5, 5));
+    let verify = |image: &[u8], changes: &[(usize, u32)]| {
+        let mut image = image.to_vec();
+        for &(at, word) in changes {
+            image[at..at + 4].copy_from_slice(&word.to_be_bytes());
+        }
+        verify_code_signature(&scene.file(&image))
+    };
+    let error = |changes: &[(usize, u32)]| format!("{:?}", verify(&image, changes).unwrap_err());
+    assert!(verify(&image, &[]).unwrap().has_entitlements);
+    assert!(error(&[(entitlements + 8, 0)]).starts_with("Slot { slot: 5"));
+    assert_eq!(error(&[(directory + 24, 4)]), "NotCovered { slot: 5 }");
+    assert_eq!(error(&[(slot, 7)]), "NotCovered { slot: 7 }");
+    assert_eq!(error(&[(slot, 0xfff)]), "NotCovered { slot: 4095 }");
+    assert!(error(&[(slot, 0x10001)]).starts_with("Lost { slot: 5"));
+    assert!(error(&[(directory + 24, 65)]).contains("more parts"));
+    assert!(error(&[(place, word(place) - 4)]).contains("reaches beyond"));
+    assert!(error(&[(place, 20)]).contains("lies outside"));
+    assert!(error(&[(place, word(start + 16))]).contains("share bytes"));
+
+    // Another directory, which the system may prefer.
+    let length = word(directory + 4) as usize;
+    let image = signed(image[directory + 8..directory + length].to_vec());
+    let other = start + u32::from_be_bytes(image[place..place + 4].try_into().unwrap()) as usize;
+    let error = verify(&image, &[(slot, 0x1000), (other, 0xfade_0c02)]).unwrap_err();
+    assert!(error.to_string().contains("second directory"), "{error}");
+}
+
+#[test]
+fn what_is_left_behind_the_signature_is_zero() {
+    // A name whose length leaves something.
+    let signature = SignatureOptions { identifier: "x".to_owned(), ..SignatureOptions::default() };
+    let image = MachO { signature: Some(signature), ..MachO::new(Processor::Arm64, Fixups::Info) };
+    let scene = Scene::new(&image);
+    let bytes = scene.written(b"weights");
+    let end = verify_code_signature(&scene.file(&bytes)).unwrap().end;
+    assert!(end < bytes.len() as u64 - 32);
+    for position in [usize::try_from(end).unwrap(), bytes.len() - 33] {
+        let mut changed = bytes.clone();
+        changed[position] = 1;
+        let findings = scene.open(&changed).unwrap().verify().unwrap();
+        let found = findings.iter().find(|finding| finding.is_damage()).unwrap();
+        assert_eq!(found.subject, Subject::CodeSignature);
+        assert_eq!(found.outcome, Outcome::NotZero { offset: position as u64 });
+    }
 }
 
 #[track_caller]
@@ -329,7 +459,7 @@ fn what_cannot_be_moved_is_refused() {
         let found = format!("{error:?}");
         assert!(found.starts_with(expected), "{found}");
     };
-    is(with(0, 0xbeba_feca), "NotThin64 { is_fat: true }");
+    is(refusal([&[0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2], &image[8..]].concat()), "NotThin64 { is_fat: true }");
     is(with(0, 0xfeed_face), "NotThin64 { is_fat: false }");
     is(with(4, 7), "Architecture");
     is(with(12, 6), "NotExecutable");
