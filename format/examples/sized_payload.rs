@@ -3,7 +3,8 @@
 //!     cargo run -p encoderfile-format --example sized_payload -- BASE LENGTH OUTPUT
 //!
 //! The payload is what is between the base binary and the footer: a manifest of some hundred bytes, and zeros. A length
-//! below that is the length of the zeros. There is no model in it: it starts, says its version, and can be verified.
+//! below that is the length of the zeros. There is no model in it: it starts, says its version, and can be verified. The base
+//! binary may be any executable: one that is no runtime does what it does without a payload.
 #![expect(clippy::print_stdout, reason = "this talks to a person")]
 
 use std::env;
@@ -12,8 +13,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use encoderfile_format::{
-    ArtifactKind, Base, Content, Description, Encoderfile, ModelType, Part, Payload, Tool, inspect_base,
-    write,
+    ArtifactKind, Base, BaseError, Content, Description, Encoderfile, ModelType, Part, Payload, Tool,
+    inspect_base, write,
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,15 +46,12 @@ fn payload_length(file: &Encoderfile) -> u64 {
 
 fn make(base: &Path, output: &Path, zeros: u64) -> Result<Encoderfile, Box<dyn Error>> {
     let file = File::open(base)?;
-    let stamp = inspect_base(&file)?.stamp;
-    let base = Base {
-        path: base,
-        file: &file,
-        target: stamp.target,
-        version: stamp.version,
-        key_id: None,
-        expected: None,
+    let (target, version) = match inspect_base(&file) {
+        Ok(facts) => (facts.stamp.target, facts.stamp.version),
+        Err(BaseError::NoStamp) => ("unknown".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        Err(error) => return Err(error.into()),
     };
+    let base = Base { path: base, file: &file, target, version, key_id: None, expected: None };
     let mut parts = Vec::new();
     if zeros > 0 {
         // A hole, however many there are.

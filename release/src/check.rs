@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use encoderfile_format::{Stamp, check_mach_o_base, code_signature, header_room, verify_code_signature};
+use encoderfile_format::{Stamp, code_signature, header_room, verify_code_signature};
 use encoderfile_registry::{Architecture, Digest, Floor, ObjectFormat, Target};
 use serde::Serialize;
 
@@ -122,7 +122,7 @@ fn facts(bytes: &[u8], path: &Path, target: Target, program: Program) -> Result<
         floor::measure(&parts, target).map_err(|source| Error::Floor { path: path.to_owned(), source })?;
     let macos = match target.object_format() {
         ObjectFormat::Elf => None,
-        ObjectFormat::MachO => Some(macos_facts(bytes, path, target, program)?),
+        ObjectFormat::MachO => Some(macos_facts(bytes, path, target)?),
     };
     let of_system = |need: &Need| match target.object_format() {
         ObjectFormat::Elf => Floor::Glibc(need.version),
@@ -158,14 +158,11 @@ fn facts(bytes: &[u8], path: &Path, target: Target, program: Program) -> Result<
     })
 }
 
-/// What has to hold of an executable for macOS: its signature, and of a base binary that a model can be put into it.
-fn macos_facts(bytes: &[u8], path: &Path, target: Target, program: Program) -> Result<MacosFacts, Error> {
+/// What has to hold of an executable for macOS: its signature.
+fn macos_facts(bytes: &[u8], path: &Path, target: Target) -> Result<MacosFacts, Error> {
     let file = executable::in_file(bytes, path)?;
     let unfit = |source| Error::MachO { path: path.to_owned(), source: Box::new(source) };
     let unsigned = |source| Error::CodeSignature { path: path.to_owned(), source: Box::new(source) };
-    if program == Program::Runtime {
-        check_mach_o_base(&file).map_err(unfit)?;
-    }
     let header_room = header_room(&file).map_err(unfit)?.found;
     let may_be_unsigned = target.architecture() == Architecture::X86_64;
     let signature = match code_signature(&file).map_err(unsigned)? {

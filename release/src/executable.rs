@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::Path;
 
-use encoderfile_format::{Stamp, inspect_base};
+use encoderfile_format::{BaseError, Stamp, inspect_base};
 use encoderfile_registry::{Architecture, ObjectFormat, Target};
 use object::{BinaryFormat, Object as _, ObjectKind};
 
@@ -23,8 +23,10 @@ pub(crate) fn in_file(bytes: &[u8], path: &Path) -> Result<File, Error> {
 }
 
 fn base_binary(file: &File, path: &Path, target: Target) -> Result<Stamp, Error> {
-    let facts =
-        inspect_base(file).map_err(|source| Error::NotABaseBinary { path: path.to_owned(), source })?;
+    let facts = inspect_base(file).map_err(|source| match source {
+        BaseError::MachO(source) => Error::MachO { path: path.to_owned(), source: Box::new(source) },
+        source => Error::NotABaseBinary { path: path.to_owned(), source },
+    })?;
     if facts.stamp.target != target.triple() {
         return Err(Error::WrongTarget {
             path: path.to_owned(),
