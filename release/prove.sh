@@ -3,6 +3,8 @@
 # should be, and an encoderfile built from nothing else answers what the quickstart answers.
 #
 #   release/prove.sh DIR    DIR as `release/build.sh --archives --out DIR` fills it
+#
+# ENCODERFILE_RELEASE names the maintainers' tool; it is built where there is none.
 set -euo pipefail
 dist=$(cd "${1:?"the directory of the archives is missing"}" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,14 +12,17 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 work=$(mktemp -d "${TMPDIR:-/tmp}/encoderfile-prove.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$PWD/target}
-cargo build --locked --release --package encoderfile-release
-tool=$CARGO_TARGET_DIR/release/encoderfile-release
+tool=${ENCODERFILE_RELEASE:-}
+if [[ -z $tool ]]; then
+    cargo build --locked --release --package encoderfile-release
+    tool=$CARGO_TARGET_DIR/release/encoderfile-release
+fi
 version=$("$tool" --version | cut -d' ' -f2)
 
 # A release of its own, signed with a key that nobody will believe.
 release=$work/dist/v$version
 mkdir -p "$release"
-cp "$dist"/* "$release"
+cp "$dist"/*.tar.zst "$dist"/*.cdx.json "$release"
 "$tool" keygen --out "$work/key"
 "$tool" index --version "$version" "$release"
 "$tool" sign "$release" --key "$work/key/encoderfile.key"
@@ -29,7 +34,10 @@ for archive in "$dist"/encoderfile-*.tar.zst; do
     encoderfile-runtime-*) program=encoderfile-runtime target=${name#encoderfile-runtime-} ;;
     *) program=encoderfile target=${name#encoderfile-} ;;
     esac
-    zstd -dcq "$archive" | tar -xf - -C "$work" "$program"
-    "$tool" check "$work/$program" --target "${target%.tar.zst}" --program "$program"
+    target=${target%.tar.zst}
+    mkdir -p "$work/$target"
+    zstd -dcq "$archive" | tar -xf - -C "$work/$target" "$program"
+    "$tool" check "$work/$target/$program" --target "$target" --program "$program"
 done
-python3 tools/try_release.py --cli "$work/encoderfile" --source "$work/dist" --trusted-key "$work/key/encoderfile.pub"
+host=$(rustc -vV | sed -n 's/^host: //p')
+python3 tools/try_release.py --cli "$work/$host/encoderfile" --source "$work/dist" --trusted-key "$work/key/encoderfile.pub"

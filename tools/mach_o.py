@@ -7,7 +7,7 @@ Zig compiles a small program for both processors of macOS, and links it; so does
 knows chained fixups. The tests of `encoderfile-format` put models of several lengths into them, check the rules of macOS
 (ENCODERFILE_MACH_O names the folder), and leave their files there. LIEF, which shares nothing with this project, then has to
 see the same entry, symbols, bindings, relocations, libraries and function starts as before. `encoderfile-release check` has to
-know a whole executable from a damaged one.
+know a whole executable from a damaged one, and `encoderfile verify` has to see each byte that `prove_macos.py` flips.
 
 Whatever is in the folder's `signed` (files that were signed again, by hand) is read by the tests, too.
 """
@@ -24,6 +24,7 @@ import sys
 from pathlib import Path
 
 import lief
+import prove_macos
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 FOLDER = (REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "mach-o").resolve()
@@ -135,6 +136,22 @@ def judge() -> None:
     print("`check` accepts what Zig links, and refuses it with a flipped byte")
 
 
+def flip(written: list[Path]) -> None:
+    """What `prove_macos.py` asks of `encoderfile verify`, which needs no macOS."""
+    subprocess.run(["cargo", "build", "--quiet", "--package", "encoderfile"], cwd=REPOSITORY, check=True)
+    cli, copy = FOLDER.parent / "debug" / "encoderfile", FOLDER / "flipped"
+    count = 0
+    for path in written:
+        shutil.copyfile(path, copy)
+        prove_macos.assert_intact(cli, copy)
+        for position in prove_macos.positions(copy):
+            prove_macos.flip(copy, position)
+            prove_macos.assert_damage_is_seen(cli, copy, position)
+            prove_macos.flip(copy, position)
+            count += 1
+    print(f"`encoderfile verify` sees each of {count} bytes that were flipped in {len(written)} files")
+
+
 def facts(path: Path) -> dict[str, object]:
     """What the loader and debuggers take out of an executable."""
     binary = lief.MachO.parse(str(path)).at(0)
@@ -170,6 +187,7 @@ def main() -> None:
         if not before["symbols"] or not (before["bindings"] or before["relocations"]):
             sys.exit(f"error: nothing is seen of {original.name} that could change")
     judge()
+    flip(written)
     kinds = len(list((FOLDER / "good").iterdir()))
     print(f"{len(written)} files of {kinds} executables have what they had before")
 

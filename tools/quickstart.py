@@ -24,7 +24,7 @@ from typing import Any
 import with_requirements
 from console import Console, Failure, shown
 from toolchain import Toolchain, child_environment
-from walkthrough import carry_out
+from walkthrough import carry_out, parser
 from with_requirements import REPOSITORY, Environment
 
 MODEL_NAME = "all-MiniLM-L6-v2"
@@ -239,4 +239,5 @@ def walk_through(console: Console, toolchain: Toolchain) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(carry_out("quickstart", __doc__, walk_through))
+    parser(__doc__).parse_args()
+    sys.exit(carry_out("quickstart", walk_through))

@@ -26,7 +26,7 @@ from typing import Any
 import debian_root
 from console import Console, Failure
 from toolchain import Toolchain, child_environment
-from walkthrough import carry_out
+from walkthrough import carry_out, parser
 from with_requirements import REPOSITORY
 
 REPOSITORY_NAME = "example/encoderfile"
@@ -141,6 +141,14 @@ class Drill:
         self.tool("sign", self.release, "--key", self.keys / "encoderfile.key")
         self.tool("verify", self.release, "--trusted-key", self.keys / "encoderfile.pub")
 
+    def prove(self) -> None:
+        """What each job of the workflow does with what it has built."""
+        self.run(
+            REPOSITORY / "release" / "prove.sh",
+            self.release,
+            ENCODERFILE_RELEASE=str(self.tools / "encoderfile-release"),
+        )
+
     @contextlib.contextmanager
     def github(self) -> Iterator[GitHub]:
         """GitHub, on loopback, without any release."""
@@ -250,6 +258,8 @@ def walk_through(console: Console, toolchain: Toolchain) -> None:
         facts = drill.check(targets)
     with console.step("pack, index, sign and verify the release"):
         drill.pack(targets)
+    with console.step("prove the archives of this machine, as before signing"):
+        drill.prove()
     with drill.github() as github:
         with console.step("publish it, twice"):
             url = drill.publish(github)
@@ -284,4 +294,5 @@ def show(console: Console, drill: Drill, facts: dict[str, Any], url: str) -> Non
 
 
 if __name__ == "__main__":
-    sys.exit(carry_out("drill", __doc__, walk_through))
+    parser(__doc__).parse_args()
+    sys.exit(carry_out("drill", walk_through))

@@ -13,13 +13,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import quickstart
 import with_requirements
-from quickstart import PUBLISHED, Console, Failure, Quickstart, Toolchain
+from console import Console, Failure
+from quickstart import Quickstart
+from toolchain import Toolchain
+from walkthrough import carry_out, parser
 
 
 class Trial(Quickstart):
@@ -44,6 +49,19 @@ class Trial(Quickstart):
         self.run(self.command_line, "verify", self.result, *self.flags)
 
 
+def inspect_release(options: argparse.Namespace) -> Toolchain:
+    """The command line that somebody else has built, and where files go. There need be no compiler."""
+    line = [str(options.cli), "--version"]
+    try:
+        run = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        raise Failure(f"`{options.cli}` cannot be started: {error.strerror}") from error
+    if run.returncode != 0:
+        raise Failure(f"`{' '.join(line)}` failed\n{run.stderr.strip()}")
+    host = f"{platform.machine()} {platform.system()}"
+    return Toolchain(host, run.stdout.split()[1], with_requirements.build_directory())
+
+
 def try_release(console: Console, toolchain: Toolchain, options: argparse.Namespace) -> None:
     """All steps, then what they have shown."""
     trial = Trial(console, toolchain, options)
@@ -57,29 +75,21 @@ def try_release(console: Console, toolchain: Toolchain, options: argparse.Namesp
         found = trial.infer()
     reference = json.loads(trial.reference.read_text(encoding="utf-8"))["results"]
     quickstart.compare(console, found, [result["embedding"] for result in reference])
-    console.say(f"file: {trial.result}")
 
 
 def main() -> int:
     """Runs the steps; what goes wrong is told as by the quickstart."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cli", type=Path, required=True, help="the command line `encoderfile`")
-    parser.add_argument("--source", action="append", default=[], help="as for `encoderfile base fetch`")
-    parser.add_argument("--trusted-key", action="append", default=[], help="as for `encoderfile base fetch`")
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--cli", type=Path, required=True, help="the command line `encoderfile`")
+    arguments.add_argument("--source", action="append", default=[], help="as for `encoderfile base fetch`")
+    arguments.add_argument("--trusted-key", action="append", default=[], help="as for `encoderfile base fetch`")
+    options = arguments.parse_args()
     os.environ.setdefault("PYTHONUTF8", "1")
-    toolchain = Toolchain("", "", with_requirements.build_directory() / "trial")
-    console = None
-    try:
-        with with_requirements.exclusive(toolchain.work / "lock", "another trial in this build directory"):
-            console = Console(toolchain.work / "trial.log")
-            try_release(console, toolchain, options)
-    except Failure as failure:
-        if console is not None and console.failed:
-            print(console.step_log().rstrip()[-4000:], file=sys.stderr)
-        print(f"error: {failure}", file=sys.stderr)
-        return 1
-    return 0
+
+    def steps(console: Console, toolchain: Toolchain) -> None:
+        try_release(console, toolchain, options)
+
+    return carry_out("trial", steps, lambda: inspect_release(options))
 
 
 if __name__ == "__main__":

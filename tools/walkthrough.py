@@ -13,15 +13,22 @@ from console import Console, Failure, shown
 from toolchain import Toolchain, inspect_toolchain
 
 
-def carry_out(name: str, description: str | None, walk_through: Callable[[Console, Toolchain], None]) -> int:
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Of such a script's arguments, whose help is its description."""
+    return argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def carry_out(
+    name: str,
+    walk_through: Callable[[Console, Toolchain], None],
+    inspect: Callable[[], Toolchain] = inspect_toolchain,
+) -> int:
     """Runs the steps, one such script at a time in one build directory, and returns the exit code."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.parse_args()
     # Like Ctrl-C: what was started is stopped too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = None
     try:
-        toolchain = inspect_toolchain()
+        toolchain = inspect()
         work = toolchain.target_directory / name
         with with_requirements.exclusive(work / "lock", f"another {name} in this build directory"):
             console = Console(work)
