@@ -40,6 +40,16 @@ pub enum Error {
         /// The length of the file.
         file_length: u64,
     },
+    /// The code signature of a Mach-O image stands before the model, and does not cover it.
+    #[error(
+        "the code signature starts at byte {signature}, before the segment `__ENCFILE` ends, at byte {end}"
+    )]
+    SegmentNotSigned {
+        /// Where the signature starts.
+        signature: u64,
+        /// One past the segment's last byte.
+        end: u64,
+    },
     /// The segment of a Mach-O image that the model is in does not end with a footer.
     #[error("the segment `__ENCFILE` has no encoderfile footer in its last 32 bytes, at byte {offset}")]
     SegmentFooter {

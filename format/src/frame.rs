@@ -168,6 +168,9 @@ impl Place {
             let Range { start, end } = range;
             return Err(Error::Segment { start, end, file_length: length });
         }
+        if image_end < range.end {
+            return Err(Error::SegmentNotSigned { signature: image_end, end: range.end });
+        }
         let footer_offset = range.end - Footer::LENGTH;
         let mut bytes = [0; 32];
         read_at(file, footer_offset, &mut bytes)?;
@@ -181,7 +184,7 @@ impl Place {
         if Footer::is_one(&other) && other != bytes {
             return Err(Error::Footers { first: footer_offset, second: last });
         }
-        let image = [0..range.start, range.end..image_end.clamp(range.end, length)];
+        let image = [0..range.start, range.end..image_end.min(length)];
         Ok(Self { segment: Some(range), is_behind_signature: false, footer, footer_offset, image })
     }
 }

@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::artifact::label;
 use crate::copy::hash_pieces;
-use crate::macho::{self, CodeSignatureError, MachOError};
+use crate::macho::{self, CodeSignature, CodeSignatureError, MachOError};
 use crate::reader::read_at;
 use crate::{ArtifactKind, Digest, Encoderfile, Error, Footer, manifest};
 
@@ -148,14 +148,10 @@ impl Encoderfile {
 
     fn verify_code_signature(&self) -> Result<Finding, Error> {
         let (length, outcome) = match macho::verify_code_signature(self.file()) {
-            Ok(signature) => {
-                let slack_end =
-                    if self.ends_with_footer()? { self.length() - Footer::LENGTH } else { self.length() };
-                match self.first_nonzero(signature.end, slack_end)? {
-                    Some(offset) => (self.length(), Outcome::NotZero { offset }),
-                    None => (signature.offset, Outcome::Signed { has_identity: signature.has_identity }),
-                }
-            }
+            Ok(signature) => match self.first_nonzero_behind(&signature)? {
+                Some(offset) => (self.length(), Outcome::NotZero { offset }),
+                None => (signature.offset, Outcome::Signed { has_identity: signature.has_identity }),
+            },
             Err(
                 CodeSignatureError::Read { offset, length, source }
                 | CodeSignatureError::Image(MachOError::Read { offset, length, source }),
@@ -165,11 +161,16 @@ impl Encoderfile {
         Ok(Finding { subject: Subject::CodeSignature, offset: 0, length, outcome })
     }
 
-    /// Whether the file's last bytes are the footer, too: a program that signed it again may have taken their room.
-    fn ends_with_footer(&self) -> Result<bool, Error> {
+    /// The first byte behind a signature, but for the footer, that is not zero. As it was written, there is none; what a program
+    /// that signed the file again leaves there is its own affair.
+    fn first_nonzero_behind(&self, signature: &CodeSignature) -> Result<Option<u64>, Error> {
+        if !signature.is_as_linkers_sign() {
+            return Ok(None);
+        }
+        let footer = self.length() - Footer::LENGTH;
         let mut last = [0; 32];
-        read_at(self.file(), self.length() - Footer::LENGTH, &mut last)?;
-        Ok(Footer::is_one(&last))
+        read_at(self.file(), footer, &mut last)?;
+        self.first_nonzero(signature.end, if Footer::is_one(&last) { footer } else { self.length() })
     }
 
     fn verify_base(&self) -> Result<Finding, Error> {

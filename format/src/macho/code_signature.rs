@@ -111,6 +111,11 @@ impl CodeSignature {
         !self.has_identity
     }
 
+    /// Whether it is of the kind that linkers make, and this program: ad hoc, and to be replaced without being asked.
+    pub(crate) const fn is_as_linkers_sign(&self) -> bool {
+        self.flags & macho::CS_LINKER_SIGNED.0 != 0 && !self.has_identity
+    }
+
     /// Reads the signature of an image. None where it has none.
     pub(crate) fn read(file: &File, image: &Image) -> Result<Option<Self>, Error> {
         let mut commands = image.commands_of(macho::LC_CODE_SIGNATURE);

@@ -197,6 +197,11 @@ fn the_signed_footer_counts() {
     let mut other = bytes.clone();
     other[usize::try_from(segment.end).unwrap() - 32] = b'X';
     assert!(matches!(scene.open(&other), Err(Error::SegmentFooter { .. })));
+    // A signature that holds, of what comes before the model.
+    let command = bytes.windows(8).position(|window| window == [0x1d, 0, 0, 0, 16, 0, 0, 0]).unwrap();
+    let mut other = bytes.clone();
+    other[command + 8..command + 12].copy_from_slice(&u32::try_from(segment.start).unwrap().to_le_bytes());
+    assert!(matches!(scene.open(&other), Err(Error::SegmentNotSigned { .. })));
     let cut = &bytes[..usize::try_from(segment.end).unwrap() - 1];
     assert!(matches!(scene.open(cut), Err(Error::Segment { .. })));
     let cut = &bytes[..bytes.len() - 1];
@@ -370,6 +375,12 @@ fn what_is_left_behind_the_signature_is_zero() {
     let bytes = scene.written(b"weights");
     let end = verify_code_signature(&scene.file(&bytes)).unwrap().end;
     assert!(end < bytes.len() as u64 - 32);
+    // What others have signed may leave anything there.
+    let mut others = bytes.clone();
+    let flags = others.windows(4).rposition(|window| window == [0, 2, 0, 2]).unwrap();
+    others[flags..flags + 4].copy_from_slice(&[0, 0, 0, 2]);
+    others[usize::try_from(end).unwrap()] = 1;
+    assert!(!scene.open(&others).unwrap().verify().unwrap().iter().any(Finding::is_damage));
     for position in [usize::try_from(end).unwrap(), bytes.len() - 33] {
         let mut changed = bytes.clone();
         changed[position] = 1;
