@@ -298,9 +298,10 @@ impl Appender<'_> {
         Ok(())
     }
 
-    /// Leaves zeros up to a position. Whatever is appended next makes them part of the file.
+    /// Leaves zeros up to a position. Whatever is appended next makes them part of the file, and only then can they be hashed.
     pub(crate) fn skip_to(&mut self, position: u64) {
-        self.advance(position - self.position);
+        assert!(position >= self.position, "bytes are appended");
+        self.position = position;
     }
 
     /// Has the next `length` bytes hashed when they have been appended.

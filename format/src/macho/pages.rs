@@ -104,3 +104,35 @@ impl PageHashes {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::copy::append;
+
+    /// Zeros that are left out are part of the file only when something stands behind them.
+    #[test]
+    fn pages_are_hashed_when_they_are_there() {
+        let file = tempfile::tempfile().unwrap();
+        let pages = Pages { shift: 12, limit: 0x4100 };
+        let hashes = PageHashes { pages, place: 0x5000, late: 1..1 };
+        let content = |appender: &mut crate::copy::Appender<'_>| {
+            appender.bytes(b"start")?;
+            appender.skip_to(0x4000);
+            thread::sleep(Duration::from_millis(50));
+            appender.bytes(&[7; 0x100])
+        };
+        append(&file, Some(&hashes), content, |error| error).unwrap();
+        let mut expected = vec![0; 0x4000];
+        expected[..5].copy_from_slice(b"start");
+        expected.extend([7; 0x100]);
+        for (page, bytes) in expected.chunks(0x1000).enumerate() {
+            let mut found = [0; Digest::LENGTH];
+            file.read_exact_at(&mut found, 0x5000 + (page * Digest::LENGTH) as u64).unwrap();
+            assert_eq!(Digest::from(found), Digest::of(bytes), "page {page}");
+        }
+    }
+}
