@@ -144,12 +144,14 @@ fn write_hint(error: &WriteError) -> Option<&'static str> {
     })
 }
 
+/// What to do with a universal file.
+const LIPO: &str =
+    "take the file of one processor out of it, on a Mac with `lipo -thin arm64 FILE -output FILE`";
+
 /// What to do where a base binary for macOS takes no model.
 fn mach_o_hint(error: &MachOError) -> Option<&'static str> {
     Some(match error {
-        MachOError::NotThin64 { is_fat: true } => {
-            "take the file of one processor out of it, on a Mac with `lipo -thin arm64 FILE -output FILE`"
-        }
+        MachOError::NotThin64 { is_fat: true } => LIPO,
         MachOError::HasModel => {
             "give the bare `encoderfile-runtime`; `encoderfile extract` takes it out of a file"
         }
@@ -280,6 +282,7 @@ impl Error {
                 encoderfile_format::Error::NoPayload => {
                     "it is no encoderfile, or its end is missing: compare its size with the original's"
                 }
+                encoderfile_format::Error::Universal => LIPO,
                 encoderfile_format::Error::NotAFile if path.is_dir() => {
                     "name the file itself; a model folder is for `encoderfile build`"
                 }

@@ -159,6 +159,11 @@ fn not_proven(findings: &[Finding], origin: &Origin) -> Vec<String> {
             "that macOS starts it: from macOS 27 on, nothing may lie behind the code signature".to_owned(),
         );
     }
+    if findings.iter().any(|finding| finding.outcome == Outcome::Signed { has_identity: true }) {
+        not_proven.push(
+            "whose identity it is that its code signature names: ask `codesign --verify` on a Mac".to_owned(),
+        );
+    }
     not_proven.push("who wrote it: compare the digests of `inspect` with the publisher's".to_owned());
     not_proven
 }
@@ -200,7 +205,7 @@ fn finding_text(finding: &Finding) -> String {
         Outcome::DigestLost => "DAMAGED  its own digest is gone".to_owned(),
         Outcome::NotZero { offset } => format!("DAMAGED  byte {offset} is not zero"),
         Outcome::Signed { has_identity } => {
-            let whose = if has_identity { "with an identity" } else { "ad hoc" };
+            let whose = if has_identity { "with an identity, which is not checked" } else { "ad hoc" };
             format!("ok       {} bytes, every page as signed ({whose})", finding.length)
         }
         Outcome::NotSigned { ref reason } => format!("DAMAGED  {reason}"),

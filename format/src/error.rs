@@ -30,6 +30,9 @@ pub enum Error {
     /// The header of a Mach-O image is damaged, so that nobody knows whether there is a segment with a model.
     #[error("its Mach-O header is damaged")]
     MachO(#[source] MachOError),
+    /// A universal file of Mach-O images, put together of files each of which may hold a model.
+    #[error("it is a universal file for several processors, which may be made of several encoderfiles")]
+    Universal,
     /// The segment of a Mach-O image that the model is in reaches beyond the file, or has no room for a footer.
     #[error("the segment `__ENCFILE` is said to be bytes {start}..{end} of a file that has {file_length}")]
     Segment {
@@ -249,6 +252,7 @@ impl Error {
             self,
             Self::Read { .. }
                 | Self::NotAFile
+                | Self::Universal
                 | Self::NoPayload
                 | Self::FormatVersion { .. }
                 | Self::NoArtifact { .. }

@@ -133,8 +133,10 @@ fn start(file: &File, length: u64) -> io::Result<[u8; 8]> {
 pub(crate) struct Place {
     /// The segment that it is in, if it is in one.
     pub(crate) segment: Option<Range<u64>>,
-    /// Whether it lies behind a Mach-O image, whose signature does not cover it.
+    /// Whether it lies behind a Mach-O image that is signed, which does not cover it.
     pub(crate) is_behind_signature: bool,
+    /// Whether it lies behind a universal file, whose parts may be files of their own.
+    pub(crate) is_universal: bool,
     /// The footer that counts, and its first byte.
     pub(crate) footer: Footer,
     pub(crate) footer_offset: u64,
@@ -146,23 +148,29 @@ impl Place {
     /// Finds the footer of a file of a certain length.
     pub(crate) fn find(file: &File, length: u64) -> Result<Self, Error> {
         let last = length.checked_sub(Footer::LENGTH).ok_or(Error::NoPayload)?;
-        let segment = match Image::read(file) {
-            Ok(image) => image.model_segment(),
+        let (segment, is_signed, is_universal) = match Image::read(file) {
+            Ok(image) => (image.model_segment(), image.is_signed(), false),
             Err(MachOError::Read { offset, length, source }) => {
                 return Err(Error::Read { offset, length, source });
             }
             // Another container, or an image that no model is put into: it may still have one behind it.
-            Err(MachOError::NotThin64 { .. } | MachOError::Architecture { .. }) => None,
+            Err(MachOError::NotThin64 { is_fat }) => (None, is_fat, is_fat),
+            Err(MachOError::Architecture { .. }) => (None, false, false),
             Err(source) => return Err(Error::MachO(source)),
         };
         let Some(ModelSegment { range, image_end }) = segment else {
             let mut bytes = [0; 32];
             read_at(file, last, &mut bytes)?;
             let footer = Footer::decode(&bytes)?;
-            let start = start(file, length).map_err(|source| Error::Read { offset: 0, length: 8, source })?;
             let image = [0..footer.manifest_offset, 0..0];
-            let is_behind_signature = is_mach_o(start);
-            return Ok(Self { segment: None, is_behind_signature, footer, footer_offset: last, image });
+            return Ok(Self {
+                segment: None,
+                is_behind_signature: is_signed,
+                is_universal,
+                footer,
+                footer_offset: last,
+                image,
+            });
         };
         if range.end > length || range.end - range.start < Footer::LENGTH {
             let Range { start, end } = range;
@@ -185,7 +193,14 @@ impl Place {
             return Err(Error::Footers { first: footer_offset, second: last });
         }
         let image = [0..range.start, range.end..image_end.min(length)];
-        Ok(Self { segment: Some(range), is_behind_signature: false, footer, footer_offset, image })
+        Ok(Self {
+            segment: Some(range),
+            is_behind_signature: false,
+            is_universal: false,
+            footer,
+            footer_offset,
+            image,
+        })
     }
 }
 

@@ -41,24 +41,13 @@ impl Encoderfile {
             return Err(Error::NotAFile);
         }
         let length = metadata.len();
-        let Place { segment, is_behind_signature, footer, footer_offset, image } =
-            Place::find(&file, length)?;
-        let end = footer_offset;
-        if footer.manifest_length > MANIFEST_LIMIT {
-            return Err(Error::ManifestSize { length: footer.manifest_length });
-        }
-        let manifest_end = footer.manifest_offset.checked_add(footer.manifest_length);
-        let is_inside = segment.as_ref().is_none_or(|segment| segment.start <= footer.manifest_offset);
-        let Some(manifest_end) = manifest_end.filter(|&manifest_end| manifest_end <= end && is_inside) else {
-            let (offset, length) = (footer.manifest_offset, footer.manifest_length);
-            return Err(Error::ManifestRange { offset, length, end });
-        };
-        let mut manifest_bytes = vec![0; to_usize(footer.manifest_length)];
-        read_at(&file, footer.manifest_offset, &mut manifest_bytes)?;
-        let manifest = Manifest::decode(&manifest_bytes, footer.manifest_offset, &(manifest_end..end))?;
-        let edits = manifest.base.as_ref().map_or(&[][..], |base| &base.edits);
-        let base = pieces(&image, edits).filter(|_| segment.is_some() || edits.is_empty());
-        let base = base.ok_or(Error::BaseEdits { offset: footer.manifest_offset })?;
+        let place = Place::find(&file, length)?;
+        let (manifest_bytes, manifest, base) = read_manifest(&file, &place).map_err(|error| match error {
+            // The last part's footer counts from its own start.
+            error if error.is_damage() && place.is_universal => Error::Universal,
+            error => error,
+        })?;
+        let Place { segment, is_behind_signature, footer, footer_offset, .. } = place;
         Ok(Self {
             file,
             length,
@@ -170,6 +159,28 @@ impl Encoderfile {
     pub(crate) fn hash(&self, offset: u64, length: u64) -> Result<Digest, Error> {
         hash_range(&self.file, offset, length).map_err(|source| Error::Read { offset, length, source })
     }
+}
+
+/// The manifest, as it stands in the file and decoded, and the pieces of the base binary.
+fn read_manifest(file: &File, place: &Place) -> Result<(Vec<u8>, Manifest, Vec<Piece>), Error> {
+    let (Footer { manifest_offset, manifest_length }, end) = (place.footer, place.footer_offset);
+    if manifest_length > MANIFEST_LIMIT {
+        return Err(Error::ManifestSize { length: manifest_length });
+    }
+    let manifest_end =
+        manifest_offset.checked_add(manifest_length).filter(|manifest_end| *manifest_end <= end);
+    // Between the start of a segment and the manifest, nothing would vouch for the bytes.
+    let is_first = place.segment.as_ref().is_none_or(|segment| segment.start == manifest_offset);
+    let Some(manifest_end) = manifest_end.filter(|_| is_first) else {
+        return Err(Error::ManifestRange { offset: manifest_offset, length: manifest_length, end });
+    };
+    let mut bytes = vec![0; to_usize(manifest_length)];
+    read_at(file, manifest_offset, &mut bytes)?;
+    let manifest = Manifest::decode(&bytes, manifest_offset, &(manifest_end..end))?;
+    let edits = manifest.base.as_ref().map_or(&[][..], |base| &base.edits);
+    let base = pieces(&place.image, edits).filter(|_| place.segment.is_some() || edits.is_empty());
+    let base = base.ok_or(Error::BaseEdits { offset: manifest_offset })?;
+    Ok((bytes, manifest, base))
 }
 
 pub(crate) fn check_digest(artifact: &Artifact, found: Digest) -> Result<(), Error> {

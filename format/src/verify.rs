@@ -88,7 +88,7 @@ pub struct Finding {
     pub subject: Subject,
     /// First byte in the file; of padding, the manifest's end.
     pub offset: u64,
-    /// Length in bytes; of padding, all of it together.
+    /// Length in bytes; of padding, all of it together; of a base binary that was changed, that of the original.
     pub length: u64,
     /// What was found out.
     pub outcome: Outcome,

@@ -183,7 +183,8 @@ pub fn write(base: &Base<'_>, payload: &Payload, output: &Path) -> Result<Draft,
         let mut hashes = Vec::with_capacity(lengths.len());
         for &(index, offset) in &layout.artifacts {
             appender.skip_to(offset);
-            hashes.push((index, offset, append_content(appender, &payload.parts[index].content, output)?));
+            let (content, length) = (&payload.parts[index].content, lengths[index].1);
+            hashes.push((index, offset, append_content(appender, content, length, output)?));
         }
         appender.skip_to(layout.footer_offset);
         appender.bytes(&footer.encode()).map_err(failed)?;
@@ -226,20 +227,25 @@ enum Hash {
     Pending(Hashed),
 }
 
-fn append_content(appender: &mut Appender<'_>, content: &Content, output: &Path) -> Result<Hash, WriteError> {
+/// Appends as many bytes as there is room for, whatever became of a file meanwhile.
+fn append_content(
+    appender: &mut Appender<'_>,
+    content: &Content,
+    length: u64,
+    output: &Path,
+) -> Result<Hash, WriteError> {
     match content {
         Content::Bytes(bytes) => {
             appender.bytes(bytes).map_err(|source| WriteError::output(output, source))?;
             Ok(Hash::Known(Digest::of(bytes)))
         }
         Content::File { path, file } => {
-            let length = input_length(path, file)?;
             let pending = appender.hash_next(length);
             appender.copy(file, 0, length).map_err(|error| WriteError::copy(error, path, output))?;
             Ok(Hash::Pending(pending))
         }
         Content::Artifact { path, file, artifact, is_verified } => {
-            let &Artifact { offset, length, sha256, .. } = artifact;
+            let &Artifact { offset, sha256, .. } = artifact;
             let hash =
                 if *is_verified { Hash::Known(sha256) } else { Hash::Pending(appender.hash_next(length)) };
             appender.copy(file, offset, length).map_err(|error| WriteError::copy(error, path, output))?;

@@ -238,7 +238,7 @@ fn code_signature(change: &ChangeReport) -> String {
     match &change.code_signature {
         None => "none that can be read: macOS does not run the file".to_owned(),
         Some(signature) => {
-            let whose = if signature.ad_hoc { "ad hoc, by nobody" } else { "with an identity" };
+            let whose = if signature.ad_hoc { "ad hoc, by nobody" } else { "with an identity, not checked" };
             format!("{whose}, as {}", clipped(&signature.identifier))
         }
     }

@@ -26,6 +26,8 @@ const IDENTIFIER: &str = "encoderfile-runtime";
 const KEPT_FLAGS: u32 = macho::CS_ADHOC.0 | macho::CS_LINKER_SIGNED.0;
 /// The part of the address space that `__LINKEDIT` takes is a multiple of this, on any processor.
 const MEMORY_PAGE: u64 = 0x4000;
+/// What a signature by somebody needs beside its hashes: 18,000 bytes for whom, and some more for what `codesign` adds.
+const ANOTHER_SIGNATURE: u64 = 64 << 10;
 /// Signatures start, and end, at a multiple of this.
 const SIGNATURE_ALIGNMENT: u64 = 16;
 
@@ -189,7 +191,8 @@ impl BaseImage {
         };
         let signature_length = (signature.length() + Footer::LENGTH).next_multiple_of(SIGNATURE_ALIGNMENT);
         let file_length = signature_offset + signature_length;
-        if file_length > u32::MAX.into() {
+        // Apple's tools add the next signature to the whole file before they take the old one away.
+        if file_length + signature_length + ANOTHER_SIGNATURE > u32::MAX.into() {
             return Err(MachOError::TooLarge { length: file_length });
         }
         let pages = signature.pages;
@@ -310,6 +313,9 @@ fn check_signature(signature: &CodeSignature, image: &Image, linkedit: &Segment)
     }
     if signature.has_entitlements {
         return lost("with entitlements");
+    }
+    if signature.has_requirements {
+        return lost("with requirements or constraints of its own");
     }
     if signature.flags & !KEPT_FLAGS != 0 {
         return lost("with options such as the hardened runtime");

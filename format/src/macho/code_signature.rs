@@ -20,6 +20,13 @@ use crate::copy::hash_range;
 const BLOBS_LIMIT: u32 = 64;
 /// Slots that hold entitlements, as text and in DER.
 const ENTITLEMENTS: [u32; 2] = [macho::CSSLOT_ENTITLEMENTS.0, macho::CSSLOT_DER_ENTITLEMENTS.0];
+/// Slots of the constraints of launching it, and of what libraries it may load.
+const CONSTRAINTS: [u32; 4] = [
+    macho::CSSLOT_LAUNCH_CONSTRAINT_SELF.0,
+    macho::CSSLOT_LAUNCH_CONSTRAINT_PARENT.0,
+    macho::CSSLOT_LAUNCH_CONSTRAINT_RESPONSIBLE.0,
+    macho::CSSLOT_LIBRARY_CONSTRAINT.0,
+];
 /// Slots of blobs that the directory holds digests of. Slot 0 is the directory itself; from 0x1000 on, there are further
 /// directories and what signs them.
 const SPECIAL: Range<u32> = 1..macho::CSSLOT_ALTERNATE_CODEDIRECTORIES;
@@ -33,6 +40,8 @@ const ELSEWHERE: [u32; 4] =
 const NOTHING: Digest = Digest::new([0; Digest::LENGTH]);
 /// Length of a blob without content.
 const EMPTY_BLOB: u32 = 8;
+/// Length of a set of requirements with none in it, as `codesign` writes it.
+const NO_REQUIREMENTS: u32 = 12;
 /// Longest identifier, in bytes.
 const IDENTIFIER_LIMIT: u64 = 1024;
 
@@ -53,6 +62,8 @@ pub struct CodeSignature {
     pub has_identity: bool,
     /// Whether it asks for special rights.
     pub has_entitlements: bool,
+    /// Whether it has requirements (more than none at all), or says by whom and from where the program may be started.
+    pub has_requirements: bool,
     /// How many bytes each of its hashes is of.
     pub page_size: u64,
     /// The directory whose SHA-256 digests are compared.
@@ -137,11 +148,10 @@ impl CodeSignature {
         if let Some(second) = directories.next() {
             return Err(Error::Damaged { offset: second?.0, what: "a second directory has SHA-256 digests" });
         }
-        let has = |wanted: u32| {
-            blobs
-                .iter()
-                .any(|Blob { slot, range }| *slot == wanted && range.end - range.start > EMPTY_BLOB.into())
+        let has_longer = |wanted: u32, least: u32| {
+            blobs.iter().any(|Blob { slot, range }| *slot == wanted && range.end - range.start > least.into())
         };
+        let has = |wanted| has_longer(wanted, EMPTY_BLOB);
         Ok(Some(Self {
             offset,
             length,
@@ -150,6 +160,8 @@ impl CodeSignature {
             flags: directory.flags,
             has_identity: has(macho::CSSLOT_SIGNATURESLOT.0),
             has_entitlements: ENTITLEMENTS.into_iter().any(has),
+            has_requirements: CONSTRAINTS.into_iter().any(has)
+                || has_longer(macho::CSSLOT_REQUIREMENTS.0, NO_REQUIREMENTS),
             page_size: directory.pages.size(),
             directory,
             blobs,
@@ -269,8 +281,11 @@ impl Directory {
         if word(0)? != macho::CSMAGIC_CODEDIRECTORY {
             return Err(damaged(0, "the directory does not start as one"));
         }
-        if hash_type != macho::CS_HASHTYPE_SHA256.0 {
-            return Ok(None);
+        match macho::CsHashType(hash_type) {
+            macho::CS_HASHTYPE_SHA256 => {}
+            // For systems that know no other.
+            macho::CS_HASHTYPE_SHA1 | macho::CS_HASHTYPE_SHA256_TRUNCATED => return Ok(None),
+            _ => return Err(Error::OtherDigests { kind: hash_type }),
         }
         if usize::from(hash_size) != Digest::LENGTH || !Pages::SHIFTS.contains(&shift) {
             return Err(damaged(36, "its digests or pages have a size that they cannot have"));

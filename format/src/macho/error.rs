@@ -100,7 +100,7 @@ pub enum MachOError {
         what: &'static str,
     },
     /// Offsets in a Mach-O file have 32 bits.
-    #[error("the file would have {length} bytes, and a signed Mach-O file has less than 4 GiB")]
+    #[error("the file would have {length} bytes, and a Mach-O file that can be signed has less than 4 GiB")]
     TooLarge {
         /// Bytes that it would have.
         length: u64,
@@ -153,6 +153,12 @@ pub enum CodeSignatureError {
     /// There is no directory of SHA-256 digests, the only ones that are computed here.
     #[error("the code signature has no SHA-256 digests")]
     NoSha256,
+    /// There is a directory of digests that the system may prefer, and that are not computed here.
+    #[error("the code signature has digests of kind {kind}, which this program does not know")]
+    OtherDigests {
+        /// Its number in `cs_blobs.h`.
+        kind: u8,
+    },
     /// Something before the signature is not covered by it.
     #[error("the code signature covers bytes 0..{limit}, but stands at byte {offset}")]
     Limit {

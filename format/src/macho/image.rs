@@ -134,6 +134,11 @@ impl Image {
         Ok(Self { length, architecture, file_type: word(12), header, commands, segments })
     }
 
+    /// Whether there is a code signature, good or not.
+    pub(crate) fn is_signed(&self) -> bool {
+        self.commands_of(macho::LC_CODE_SIGNATURE).next().is_some()
+    }
+
     /// The first segment of a name.
     pub(super) fn segment(&self, name: &str) -> Option<&Segment> {
         self.segments.iter().find(|segment| segment.name == name)

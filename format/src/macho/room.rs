@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use object::macho;
-
 use super::MachOError;
 use super::image::{HEADER, Image, SEGMENT_COMMAND};
 
@@ -38,8 +36,7 @@ pub(super) fn of(file: &File, image: &Image) -> Result<HeaderRoom, MachOError> {
     let segments = image.segments.iter().filter(|segment| segment.size > 0 && segment.offset > 0);
     let first = sections.chain(segments.map(|segment| segment.offset)).min().unwrap_or(image.length);
     let limit = first.min(image.length).saturating_sub(end);
-    let has_signature = image.commands_of(macho::LC_CODE_SIGNATURE).next().is_some();
-    let needed = SEGMENT_COMMAND + if has_signature { 0 } else { SIGNATURE_COMMAND };
+    let needed = SEGMENT_COMMAND + if image.is_signed() { 0 } else { SIGNATURE_COMMAND };
     Ok(HeaderRoom { found: zeros(file, end, limit)?, needed: needed as u64 })
 }
 
