@@ -4,8 +4,8 @@ mod fixups;
 mod rules;
 mod signature;
 
-pub use rules::violations;
-pub use signature::SignatureOptions;
+pub use rules::{tables, violations};
+pub use signature::{SignatureOptions, sign_again};
 
 /// The processor that an image is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct MachO {
     pub search_paths: Vec<String>,
     /// Flags of its header besides the usual ones.
     pub flags: u32,
+    /// Whether it has all that may stand in `__LINKEDIT`, instead of what is usual, and sections of which nothing is stored.
+    pub has_every_table: bool,
 }
 
 impl MachO {
@@ -56,8 +58,19 @@ impl MachO {
         let signature = (processor == Processor::Arm64).then(SignatureOptions::default);
         let content = b"read-only data".to_vec();
         let (libraries, search_paths) = (Vec::new(), Vec::new());
-        let (header_pad, macos, flags) = (0x400, (13, 0), 0);
-        Self { processor, fixups, header_pad, signature, content, macos, libraries, search_paths, flags }
+        let (header_pad, macos, flags, has_every_table) = (0x400, (13, 0), 0, false);
+        Self {
+            processor,
+            fixups,
+            header_pad,
+            signature,
+            content,
+            macos,
+            libraries,
+            search_paths,
+            flags,
+            has_every_table,
+        }
     }
 
     /// Its bytes.
@@ -115,7 +128,9 @@ impl MachO {
         );
         for (index, name) in data.iter().enumerate() {
             let offset = text_end + index * page;
-            built.segment(name, base + offset, page, offset, page, &[("__data", offset, page)]);
+            let sections = [("__data", offset, page), (ZERO_FILL, offset, 8)];
+            let count = if self.has_every_table { 2 } else { 1 };
+            built.segment(name, base + offset, page, offset, page, &sections[..count]);
         }
 
         // What `__LINKEDIT` holds, in the order in which linkers write it.
@@ -136,8 +151,15 @@ impl MachO {
         }
         let (offset, size) = place(&mut content, linkedit, &[0x33; 8]);
         built.command(&words(&[0x26, 16, offset, size]));
-        let (offset, _) = place(&mut content, linkedit, &[]);
-        built.command(&words(&[0x29, 16, offset, 0]));
+        let data_in_code: &[u8] = if self.has_every_table { &[0x44; 16] } else { &[] };
+        let (offset, size) = place(&mut content, linkedit, data_in_code);
+        built.command(&words(&[0x29, 16, offset, size]));
+        if self.has_every_table {
+            for kind in [0x1e, 0x2b, 0x2e, 0x36, 0x37, 0x38] {
+                let (offset, size) = place(&mut content, linkedit, &[kind; 24]);
+                built.command(&words(&[kind.into(), 16, offset, size]));
+            }
+        }
         let mut symbols = Vec::new();
         for (name, kind, value) in [(2, 0x0f, base + code), (8, 0x01, 0)] {
             symbols.extend(words(&[name, kind | 0x0100]));
@@ -147,8 +169,17 @@ impl MachO {
         let (indirect, _) = place(&mut content, linkedit, &words(&[1, 1]));
         let (strings, size) = place(&mut content, linkedit, b" \0_main\0_puts\0\0\0");
         built.command(&words(&[2, 24, symbols, 2, strings, size]));
+        // Contents, modules, references, indirect symbols, relocations from outside and within: offset and number of each.
+        let mut others = [(0, 0); 6];
+        others[3] = (indirect, 2);
+        if self.has_every_table {
+            for (index, fill, size) in [(0, 0x71, 8), (1, 0x72, 56), (2, 0x73, 4), (4, 0x74, 8), (5, 0x75, 8)]
+            {
+                others[index] = (place(&mut content, linkedit, &vec![fill; 3 * size]).0, 3);
+            }
+        }
         let mut dynamic = vec![0xb, 80, 0, 0, 0, 1, 1, 1];
-        dynamic.extend([0, 0, 0, 0, 0, 0, indirect, 2, 0, 0, 0, 0]);
+        dynamic.extend(others.iter().flat_map(|(offset, count)| [*offset, *count]));
         built.command(&words(&dynamic));
 
         built.command(&[&words(&[0xe, 32, 12]), &b"/usr/lib/dyld\0\0\0\0\0\0\0"[..]].concat());
@@ -183,6 +214,9 @@ impl MachO {
         built
     }
 }
+
+/// A section of which nothing is stored.
+const ZERO_FILL: &str = "__bss";
 
 struct Area {
     address: usize,
@@ -225,7 +259,9 @@ impl Built {
             command.extend(name_of(name));
             let start_address = (address + start - offset) as u64;
             command.extend([start_address, *length as u64].map(u64::to_le_bytes).concat());
-            command.extend(words(&[u32_of(*start), 2, 0, 0, 0, 0, 0, 0]));
+            // Whatever place is named of what is not stored, here within the load commands: it is none.
+            let (start, kind) = if *section == ZERO_FILL { (64, 1) } else { (u32_of(*start), 0) };
+            command.extend(words(&[start, 2, 0, 0, kind, 0, 0, 0]));
         }
         self.command(&command);
         self.segments_end = self.bytes.len();

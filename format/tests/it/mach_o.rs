@@ -6,11 +6,13 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use encoderfile_format::{
-    ArtifactKind, Base, BaseError, Digest, Draft, Encoderfile, Error, Finding, MachOError, Outcome, Payload,
-    Stamp, Subject, WriteError, check_mach_o_base, header_room, inspect_base, is_image_followed,
-    verify_code_signature, write,
+    ArtifactKind, Base, BaseError, Content, Digest, Draft, Encoderfile, Error, Finding, Footer, MachOError,
+    Outcome, Part, Payload, Stamp, Subject, WriteError, check_mach_o_base, header_room, inspect_base,
+    is_image_followed, verify_code_signature, write,
 };
-use encoderfile_testing::mach_o::{Fixups, MachO, Processor, SignatureOptions, violations};
+use encoderfile_testing::mach_o::{
+    Fixups, MachO, Processor, SignatureOptions, sign_again, tables, violations,
+};
 use proptest::prelude::*;
 
 use crate::protobuf;
@@ -23,6 +25,8 @@ fn every_kind() -> impl Iterator<Item = MachO> {
     let signatures = [None, Some(SignatureOptions::default())];
     let kinds =
         PROCESSORS.into_iter().flat_map(|processor| FIXUPS.map(|fixups| MachO::new(processor, fixups)));
+    let kinds = kinds
+        .flat_map(|image| [false, true].map(|has_every_table| MachO { has_every_table, ..image.clone() }));
     kinds.flat_map(move |image| signatures.clone().map(|signature| MachO { signature, ..image.clone() }))
 }
 
@@ -68,6 +72,7 @@ impl Scene {
     #[track_caller]
     fn assert_good(&self, bytes: &[u8], weights: &[u8]) {
         assert_eq!(violations(bytes), [""; 0]);
+        assert!(tables(bytes) == tables(&self.original), "what load commands point to is the same");
         let file = self.open(bytes).unwrap();
         let signature = verify_code_signature(file.file()).unwrap();
         assert!(signature.is_ad_hoc());
@@ -328,7 +333,7 @@ fn the_footer_at_the_end_is_not_trusted_where_the_header_is_damaged() {
 #[test]
 fn every_part_of_a_signature_is_covered() {
     let signed = |entitlements: Vec<u8>| {
-        let signature = SignatureOptions { entitlements: Some(entitlements), ..SignatureOptions::default() };
+        let signature = SignatureOptions { parts: vec![(5, entitlements)], ..SignatureOptions::default() };
         MachO { signature: Some(signature), ..MachO::new(Processor::Arm64, Fixups::Info) }.build()
     };
     let image = signed(b"something".to_vec());
@@ -354,6 +359,8 @@ fn every_part_of_a_signature_is_covered() {
     assert_eq!(error(&[(slot, 0xfff)]), "NotCovered { slot: 4095 }");
     assert!(error(&[(slot, 0x10001)]).starts_with("Lost { slot: 5"));
     assert!(error(&[(directory + 24, 65)]).contains("more parts"));
+    assert_eq!(error(&[(directory + 36, 0x2004_000c)]), "OtherDigests { kind: 4 }");
+    assert_eq!(error(&[(directory + 36, 0x2001_000c)]), "NoSha256");
     assert!(error(&[(place, word(place) - 4)]).contains("reaches beyond"));
     assert!(error(&[(place, 20)]).contains("lies outside"));
     assert!(error(&[(place, word(start + 16))]).contains("share bytes"));
@@ -364,6 +371,96 @@ fn every_part_of_a_signature_is_covered() {
     let other = start + u32::from_be_bytes(image[place..place + 4].try_into().unwrap()) as usize;
     let error = verify(&image, &[(slot, 0x1000), (other, 0xfade_0c02)]).unwrap_err();
     assert!(error.to_string().contains("second directory"), "{error}");
+}
+
+/// As `codesign` does it, whose signature takes the footer's room.
+#[test]
+fn a_file_that_was_signed_again_is_what_it_was() {
+    for image in every_kind() {
+        let scene = Scene::new(&image);
+        let weights = vec![7; 70_000];
+        let bytes = scene.written(&weights);
+        let identity = |length| SignatureOptions {
+            flags: 0x10000,
+            identifier: "org.example.model".to_owned(),
+            parts: vec![(2, vec![1; 60]), (5, b"entitlements".to_vec())],
+            identity: Some(vec![9; length]),
+            ..SignatureOptions::default()
+        };
+        let signed = sign_again(&bytes, &identity(9000));
+        let check = |signed: &[u8]| {
+            assert_eq!(violations(signed), [""; 0]);
+            assert_ne!(signed[signed.len() - 32..], bytes[bytes.len() - 32..], "the footer is gone");
+            let file = scene.open(signed).unwrap();
+            assert_eq!(file.read(ArtifactKind::Weights).unwrap(), weights);
+            let findings = file.verify().unwrap();
+            assert!(findings.iter().all(|finding| !finding.is_damage()), "{findings:?}");
+            let outcome = Outcome::Signed { has_identity: true };
+            assert!(findings.iter().any(|finding| finding.outcome == outcome), "{findings:?}");
+            let restored = scene.folder.path().join("restored");
+            file.extract_base(&restored).unwrap();
+            assert!(fs::read(restored).unwrap() == scene.original);
+        };
+        check(&signed);
+        let shorter = sign_again(&signed, &identity(8000));
+        assert_eq!(shorter.len(), signed.len());
+        check(&shorter);
+        let file = scene.open(&shorter).unwrap();
+        let moved = Payload::of(&file, Path::new("file"), payload(&[]).writer, false).unwrap();
+        assert!(
+            fs::read(scene.write(&moved).unwrap().path()).unwrap() == bytes,
+            "and put back, it is the same file"
+        );
+    }
+}
+
+/// What `lipo` makes of two files: each counts from its own start.
+#[test]
+fn a_universal_file_is_no_damaged_one() {
+    let mut bytes = [0xcafe_babe_u32, 2].map(u32::to_be_bytes).concat();
+    for (processor, cpu) in [(Processor::X86_64, 0x0100_0007_u32), (Processor::Arm64, 0x0100_000c)] {
+        let scene = Scene::new(&MachO::new(processor, Fixups::Info));
+        let part = scene.written(b"weights");
+        let entry = bytes.len();
+        if entry == 8 {
+            bytes.resize(0x4000, 0);
+        } else {
+            bytes.resize(bytes.len().next_multiple_of(0x4000), 0);
+        }
+        let place = [cpu, 0, u32::try_from(bytes.len()).unwrap(), u32::try_from(part.len()).unwrap(), 14];
+        let at = if processor == Processor::X86_64 { 8 } else { 28 };
+        bytes[at..at + 20].copy_from_slice(&place.map(u32::to_be_bytes).concat());
+        bytes.extend(part);
+    }
+    let scene = Scene::of(bytes.clone());
+    let error = scene.open(&bytes).unwrap_err();
+    assert!(matches!(error, Error::Universal), "{error:?}");
+    assert!(!error.is_damage());
+
+    // Behind one, as encoderfile 0.7 puts it, a model is found.
+    let elf = Scene::of(vec![b'x'; bytes.len()]);
+    let mut behind = elf.written(b"weights");
+    behind[..bytes.len()].copy_from_slice(&bytes);
+    let file = scene.open(&behind).unwrap();
+    assert!(file.is_behind_code_signature());
+    assert_eq!(file.read(ArtifactKind::Weights).unwrap(), b"weights");
+}
+
+/// Between the segment's start and the manifest, nothing would vouch for the bytes.
+#[test]
+fn the_manifest_comes_first_in_the_segment() {
+    let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::Info));
+    let mut bytes = scene.written(b"weights");
+    let footer = *scene.open(&bytes).unwrap().footer();
+    let moved =
+        Footer { manifest_offset: footer.manifest_offset + 64, manifest_length: footer.manifest_length - 64 };
+    let end = bytes.len();
+    let inner = usize::try_from(scene.open(&bytes).unwrap().segment().unwrap().end).unwrap();
+    for place in [inner, end] {
+        bytes[place - 32..place].copy_from_slice(&moved.encode());
+    }
+    let error = scene.open(&bytes).unwrap_err();
+    assert!(matches!(error, Error::ManifestRange { .. }), "{error:?}");
 }
 
 #[test]
@@ -439,15 +536,26 @@ fn a_signature_that_is_worth_more_is_not_replaced() {
         refusal(MachO { signature: Some(options), ..MachO::new(Processor::Arm64, Fixups::Info) }.build())
     };
     let usual = SignatureOptions::default;
-    let blob = Some(b"something".to_vec());
-    for options in [
-        SignatureOptions { identity: blob.clone(), ..usual() },
-        SignatureOptions { entitlements: blob, ..usual() },
-        SignatureOptions { flags: 0x10002, ..usual() },
+    let part = |slot| SignatureOptions { parts: vec![(slot, b"something".to_vec())], ..usual() };
+    for (options, expected) in [
+        (SignatureOptions { identity: Some(b"somebody".to_vec()), ..usual() }, "identity"),
+        (part(5), "entitlements"),
+        (part(7), "entitlements"),
+        (part(2), "requirements"),
+        (part(8), "constraints"),
+        (part(11), "constraints"),
+        (SignatureOptions { flags: 0x10002, ..usual() }, "options"),
     ] {
         let error = signed(options);
-        assert!(matches!(error, MachOError::SignatureLost { .. }), "{error:?}");
+        assert!(
+            matches!(&error, MachOError::SignatureLost { why, .. } if why.contains(expected)),
+            "{error:?}"
+        );
     }
+    // As `codesign` writes that there are none.
+    let none = SignatureOptions { parts: vec![(2, vec![0; 4])], ..usual() };
+    let scene = Scene::new(&MachO { signature: Some(none), ..MachO::new(Processor::Arm64, Fixups::Info) });
+    scene.assert_good(&scene.written(b"weights"), b"weights");
 }
 
 #[test]
@@ -496,7 +604,37 @@ fn what_cannot_be_moved_is_refused() {
     is(with(fixups + 12, u32::MAX), "Fixups");
     let mut longer = image.clone();
     longer.extend([0; 16]);
-    is(refusal(longer), "Segments");
+    is(refusal(longer.clone()), "Segments { what: \"`__LINKEDIT` does not end the file");
+    // Where the load command of a segment stands.
+    let segment = |name: &str| {
+        let mut padded = name.as_bytes().to_vec();
+        padded.resize(16, 0);
+        image.windows(16).position(|window| window == padded).unwrap() - 8
+    };
+    let long = |at: usize| u64::from_le_bytes(image[at..at + 8].try_into().unwrap());
+    let changed = |changes: &[(usize, u64)], mut image: Vec<u8>| {
+        for (at, number) in changes {
+            image[*at..at + 8].copy_from_slice(&number.to_le_bytes());
+        }
+        refusal(image)
+    };
+    let linkedit = segment("__LINKEDIT");
+    let (start, size) = (linkedit + 40, linkedit + 48);
+    is(changed(&[(size, long(size) + 16)], longer), "Segments { what: \"the code signature does not end");
+    let unaligned = [(start, long(start) + 8), (size, long(size) - 8)];
+    is(changed(&unaligned, image.clone()), "Segments { what: \"`__LINKEDIT` does not start with a page");
+    let whole = [(start, 0), (size, image.len() as u64)];
+    is(changed(&whole, image.clone()), "Segments { what: \"`__LINKEDIT` holds the header");
+    let data = segment("__DATA");
+    is(changed(&[(data + 40, 0)], image.clone()), "Segments { what: \"two of them share bytes");
+    is(changed(&[(data + 24, 0)], image.clone()), "Segments { what: \"two of them share addresses");
+    // The number of relocations of its only section.
+    is(with(data + 72 + 60, 1), "Segments { what: \"a section has relocations");
+    let mut nameless = image.clone();
+    nameless[segment("__TEXT") + 8] = b'x';
+    is(refusal(nameless), "Segments { what: \"there is no `__TEXT`");
+    is(with(command(0x29), 0x1d), "Signature(Damaged { offset");
+    is(with(command(0x8000_0033), 0x8000_0034), "Fixups { offset");
     let mut names = image.clone();
     let linkedit = names.windows(10).position(|window| window == b"__LINKEDIT").unwrap();
     names[linkedit] = b'x';
@@ -511,12 +649,18 @@ fn what_cannot_be_moved_is_refused() {
 fn a_file_of_four_gigabytes_is_refused_before_it_is_written() {
     let scene = Scene::new(&MachO::new(Processor::Arm64, Fixups::Info));
     let path = scene.folder.path().join("weights");
-    let file = create(&path, b"");
-    File::options().write(true).open(&path).unwrap().set_len(4 << 30).unwrap();
-    let content = encoderfile_format::Content::File { path, file };
-    let part = encoderfile_format::Part { kind: ArtifactKind::Weights, name: None, content };
-    let error = scene.write(&Payload { parts: vec![part], ..payload(&[]) }).unwrap_err();
-    assert!(matches!(error, WriteError::MachO { source: MachOError::TooLarge { .. }, .. }), "{error:?}");
+    create(&path, b"");
+    // One whose signature would start beyond that, one that would end beyond it, and one that could not be signed again.
+    for length in [4 << 30, (4 << 30) - (6 << 20), (4 << 30) - (12 << 20)] {
+        File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
+        let content = Content::File { path: path.clone(), file: File::open(&path).unwrap() };
+        let part = Part { kind: ArtifactKind::Weights, name: None, content };
+        let error = scene.write(&Payload { parts: vec![part], ..payload(&[]) }).unwrap_err();
+        let WriteError::MachO { source: MachOError::TooLarge { length: whole }, .. } = error else {
+            panic!("{length}: {error:?}")
+        };
+        assert_eq!(whole > u64::from(u32::MAX), length > (4 << 30) - (8 << 20), "{whole}");
+    }
 }
 
 #[test]

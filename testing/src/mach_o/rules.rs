@@ -27,6 +27,34 @@ pub fn violations(image: &[u8]) -> Vec<String> {
     rules.broken
 }
 
+/// What load commands point to in `__LINKEDIT`, as it was read from there: the number of the command, and the bytes. What changes
+/// when a segment is added is left out: the signature, and the chained fixups.
+///
+/// # Panics
+/// Where the bytes end too early to be an executable.
+pub fn tables(image: &[u8]) -> Vec<(u32, Vec<u8>)> {
+    let mut tables = Vec::new();
+    let mut at = 32;
+    for _ in 0..le(image, 16) {
+        let (command, length) = (le(image, at), le(image, at + 4));
+        // Fields with an offset, and how many bytes each of what the next field counts has.
+        let fields: &[(usize, u32)] = match command {
+            0x2 => &[(8, 16), (16, 1)],
+            0xb => &[(32, 8), (40, 56), (48, 4), (56, 4), (64, 8), (72, 8)],
+            0x22 | 0x8000_0022 => &[(8, 1), (16, 1), (24, 1), (32, 1), (40, 1)],
+            0x1e | 0x26 | 0x29 | 0x2b | 0x2e | 0x36 | 0x37 | 0x38 | 0x8000_0033 => &[(8, 1)],
+            _ => &[],
+        };
+        for (field, size) in fields {
+            let start = le(image, at + field) as usize;
+            tables
+                .push((command, image[start..start + (le(image, at + field + 4) * size) as usize].to_vec()));
+        }
+        at += length as usize;
+    }
+    tables
+}
+
 /// The rules that are broken.
 #[derive(Default)]
 struct Rules {
@@ -80,7 +108,9 @@ impl Header {
                     header.signature = Some(pair(8));
                     header.pieces.push(("signature", 16, pair(8)));
                 }
-                0x26 | 0x1e | 0x2b | 0x2e | 0x36 | 0x8000_0033 => header.pieces.push(("table", 8, pair(8))),
+                0x26 | 0x1e | 0x2b | 0x2e | 0x36 | 0x37 | 0x38 | 0x8000_0033 => {
+                    header.pieces.push(("table", 8, pair(8)));
+                }
                 0x29 => header.pieces.push(("data in code", 4, pair(8))),
                 0x8000_0034 => {
                     header.chains = Some(pair(8)).filter(|(_, length)| *length > 0);
@@ -95,8 +125,10 @@ impl Header {
                     header.pieces.push(("strings", 1, pair(16)));
                 }
                 0xb => {
-                    let (offset, symbols) = pair(56);
-                    header.pieces.push(("indirect symbols", 4, (offset, symbols * 4)));
+                    for (field, size) in [(32, 8), (40, 56), (48, 4), (56, 4), (64, 8), (72, 8)] {
+                        let (offset, count) = pair(field);
+                        header.pieces.push(("dynamic symbols", 4, (offset, count * size)));
+                    }
                 }
                 _ => {}
             }
