@@ -31,7 +31,7 @@ FOLDER = (REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / "mach-o").
 PROCESSORS = {"arm64": "aarch64", "x86_64": "x86_64"}
 PAGES = {"arm64": 0x4000, "x86_64": 0x1000}
 
-# Pointers to adjust, imports, thread-local data and a table of its own: something of all that is moved.
+# Pointers to adjust, imports, thread-local data, zeros and a table of its own: something of all that is moved or measured.
 PROGRAM = """
 #include <stdio.h>
 #include <string.h>
@@ -39,9 +39,12 @@ static const char *volatile words[] = {"one", "two", "three"};
 int (*table[])(const char *) = {puts, puts};
 const unsigned char stamp[] = {%s};
 __attribute__((visibility("default"))) int counter = 7;
+static _Thread_local int local = 3;
+static volatile char zeros[100000];
 int main(int argc, char **argv) {
     for (int i = 0; i < 3; i++) table[argc & 1](words[i]);
-    return (int)strlen(argv[0]) + counter + stamp[argc];
+    local += zeros[argc];
+    return (int)strlen(argv[0]) + counter + local + stamp[argc];
 }
 """
 
@@ -51,7 +54,7 @@ targets: [ x86_64-macos, arm64-macos ]
 install-name: '/usr/lib/libSystem.B.dylib'
 exports:
   - targets: [ x86_64-macos, arm64-macos ]
-    symbols: [ _puts, _strlen, dyld_stub_binder ]
+    symbols: [ _puts, _strlen, __tlv_bootstrap, dyld_stub_binder ]
 ...
 """
 
@@ -84,7 +87,10 @@ def make() -> None:
         (FOLDER / name).mkdir(parents=True)
     linker = lld()
     if linker is None:
-        print("no rust-lld in this toolchain: chained fixups of a real linker are left out")
+        missing = "this Rust brings no rust-lld, which makes executables with chained fixups"
+        if shutil.which("rustup"):
+            sys.exit(f"error: {missing}")
+        print(f"skipped: {missing}")
     library = FOLDER / "libSystem.tbd"
     library.write_text(LIBRARY)
     for processor, name in PROCESSORS.items():
@@ -160,6 +166,8 @@ def facts(path: Path) -> dict[str, object]:
         "entry": binary.entrypoint,
         "libraries": [str(library.name) for library in binary.libraries],
         "symbols": sorted((str(s.name), s.value, s.raw_type, s.description) for s in binary.symbols),
+        "exports": sorted((str(s.name), s.value) for s in binary.exported_symbols),
+        "indirect symbols": [str(s.name) for s in binary.dynamic_symbol_command.indirect_symbols],
         "bindings": sorted((b.address, str(b.symbol.name) if b.has_symbol else "") for b in binary.bindings),
         "relocations": sorted((r.address, r.size) for r in binary.relocations),
         "function starts": list(binary.function_starts.functions) if binary.has_function_starts else [],
