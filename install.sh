@@ -51,8 +51,16 @@ main() {
             ;;
         *) fail 2 "unexpected argument \`$option\`" "\`--help\` lists the options" ;;
         esac
+        [ -n "$value" ] || fail 2 "\`$option\` needs a value, and it is empty" "leave it out for its default"
         case $option in
-        --version) version=${value#v} ;;
+        --version)
+            version=${value#v}
+            case $version in
+            *[!0-9A-Za-z.+-]* | [!0-9]* | '')
+                fail 2 "\`$value\` is not a version: expected one such as 0.1.0" "without \`--version\` it is the latest"
+                ;;
+            esac
+            ;;
         --to) to=$value ;;
         --source) source=$value ;;
         --trusted-key) keys=$keys${keys:+,}$value ;;
@@ -60,9 +68,6 @@ main() {
         *) fail 2 "no option \`$option\`" "\`--help\` lists the options" ;;
         esac
     done
-    case $version in
-    *[!0-9A-Za-z.+-]*) fail 2 "\`$version\` is not a version: expected one such as 0.1.0" ;;
-    esac
     [ -n "$to" ] || fail 2 "neither HOME nor XDG_BIN_HOME is set" "name a directory with \`--to\`"
 
     [ -n "$target" ] || find_target

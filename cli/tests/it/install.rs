@@ -444,6 +444,11 @@ fn usage_is_told() {
         (&["--to"], "`--to` needs a value"),
         (&["0.1.0"], "unexpected argument `0.1.0`"),
         (&["--version=../0.1.0"], "is not a version"),
+        // Not the latest: whoever writes these has lost the number on the way.
+        (&["--version", "v"], "`v` is not a version"),
+        (&["--version", "latest"], "`latest` is not a version"),
+        (&["--version", ""], "`--version` needs a value, and it is empty"),
+        (&["--target="], "`--target` needs a value, and it is empty"),
     ] {
         Said::from(machine.command(&["sh"], arguments).output().unwrap()).failed(2, &[text]);
     }
