@@ -68,13 +68,28 @@ main() {
         *) fail 2 "no option \`$option\`" "\`--help\` lists the options" ;;
         esac
     done
-    [ -n "$to" ] || fail 2 "neither HOME nor XDG_BIN_HOME is set" "name a directory with \`--to\`"
+    case $to in
+    '') fail 2 "neither HOME nor XDG_BIN_HOME is set" "name a directory with \`--to\`" ;;
+    '~'*) fail 2 "no shell has expanded the tilde of \`$to\`" \
+        "write \`\$HOME/…\` instead, or \`./$to\` for a directory of that name" ;;
+    esac
 
     [ -n "$target" ] || find_target
     find_tools
     gather_keys
 
+    case $to in
+    /*) ;;
+    *) to=$(pwd)/$to ;;
+    esac
     mkdir -p "$to" || fail 1 "cannot make the directory \`$to\`"
+    # As it is written on PATH: without `..`, or a slash at its end.
+    to=$(CDPATH='' cd "$to" && pwd) || fail 1 "cannot enter the directory \`$to\`"
+    # `mv` would move the program into it.
+    if [ -d "$to/encoderfile" ]; then
+        fail 1 "cannot install \`$to/encoderfile\`: there is a directory of that name" \
+            "remove it, or name another directory with \`--to\`"
+    fi
     # Beside its destination, so that the last step is a rename on one file system.
     work=$(mktemp -d "$to/.encoderfile.XXXXXX") || fail 1 "cannot write to \`$to\`" "name another directory with \`--to\`"
     trap 'rm -rf "$work"' EXIT
@@ -91,10 +106,19 @@ main() {
     say "  from:     $from/$archive"
     say "  verified: $verified"
     [ "$unverified" = '' ] || say "warning: $unverified"
-    case ":${PATH:-}:" in
-    *":$to:"*) ;;
-    *) say "hint: \`$to\` is not on PATH: export PATH=\"$to:\$PATH\"" ;;
-    esac
+    look_for_it
+}
+
+# Says where somebody gets another program, or none, who types its name.
+look_for_it() {
+    other=$(command -v encoderfile || :)
+    # shellcheck disable=SC3013 # in POSIX since 2024, and in shells long before
+    if [ -z "$other" ]; then
+        say "hint: \`$to\` is not on PATH: export PATH=\"$to:\$PATH\""
+    elif ! [ "$other" -ef "$to/encoderfile" ]; then
+        say "warning: another \`encoderfile\` comes first on PATH: $other"
+        say "hint: remove it, or put \`$to\` before it: export PATH=\"$to:\$PATH\""
+    fi
 }
 
 say() {

@@ -262,6 +262,62 @@ fn a_directory_is_a_source_too() {
         .failed(2, &["does not say which release is the latest", "hint: name one with `--version`"]);
 }
 
+/// `mv` moves into a directory, and into one that a link leads to, and calls that a success.
+#[test]
+fn a_directory_in_the_programs_place_is_refused_before_anything_is_downloaded() {
+    let machine = Machine::new();
+    fs::create_dir_all(machine.path("plain/encoderfile")).unwrap();
+    fs::create_dir_all(machine.path("linked")).unwrap();
+    symlink(machine.path("plain"), machine.path("linked/encoderfile")).unwrap();
+    for to in ["plain", "linked"] {
+        let said = machine.install(&["--to", to]);
+        said.failed(1, &["/encoderfile`: there is a directory of that name", "hint: remove it"]);
+    }
+    assert!(machine.server.requests("").is_empty());
+    // A link to a file gives way to the program, and the file stays.
+    fs::write(machine.path("file"), "text").unwrap();
+    fs::remove_file(machine.path("linked/encoderfile")).unwrap();
+    symlink(machine.path("file"), machine.path("linked/encoderfile")).unwrap();
+    machine.install(&["--to", "linked"]).ok();
+    assert!(machine.path("linked/encoderfile").symlink_metadata().unwrap().is_file());
+    assert_eq!(fs::read_to_string(machine.path("file")).unwrap(), "text");
+}
+
+#[test]
+fn it_says_what_the_name_stands_for_on_path() {
+    let machine = Machine::new();
+    let installed = |to: &str, path: &[PathBuf]| {
+        let (url, tools) = (machine.server.url(), machine.path("tools"));
+        let arguments = ["--source", &url, "--version", VERSION, "--to", to];
+        let path = std::env::join_paths(path.iter().chain([&tools])).unwrap();
+        let output = machine.command(&["sh"], &arguments).env("PATH", path).output().unwrap();
+        Said::from(output).ok().stderr
+    };
+    // However the directory is written.
+    fs::create_dir(machine.path("home")).unwrap();
+    let bin = machine.path("bin");
+    for to in ["bin", "bin/", "home/../bin//"] {
+        let said = installed(to, &[]);
+        assert!(
+            said.contains(&format!("hint: `{0}` is not on PATH: export PATH=\"{0}:", bin.display())),
+            "{said}"
+        );
+        let said = installed(to, &[machine.path("bin/")]);
+        assert!(!said.contains("PATH"), "{said}");
+    }
+    symlink(&bin, machine.path("link")).unwrap();
+    let said = installed("bin", &[machine.path("link")]);
+    assert!(!said.contains("PATH"), "{said}");
+
+    machine.has_instead("encoderfile", "an old one");
+    let other = machine.path("tools/encoderfile");
+    let said = installed("bin", std::slice::from_ref(&bin));
+    assert!(!said.contains("PATH"), "{said}");
+    let said = installed("bin", &[]);
+    let warning = format!("warning: another `encoderfile` comes first on PATH: {}\nhint: ", other.display());
+    assert!(said.contains(&warning), "{said}");
+}
+
 #[test]
 fn wget_will_do() {
     let Some(wget) = find("wget") else { return };
@@ -449,6 +505,7 @@ fn usage_is_told() {
         (&["--version", "latest"], "`latest` is not a version"),
         (&["--version", ""], "`--version` needs a value, and it is empty"),
         (&["--target="], "`--target` needs a value, and it is empty"),
+        (&["--to=~/bin"], "no shell has expanded the tilde of `~/bin`"),
     ] {
         Said::from(machine.command(&["sh"], arguments).output().unwrap()).failed(2, &[text]);
     }
