@@ -34,7 +34,9 @@ USAGE
 }
 
 main() {
-    version='' source=${ENCODERFILE_BASE_BINARY_BASE_URL:-} keys=${ENCODERFILE_TRUSTED_KEYS:-} target=''
+    # Whatever one function leaves to another is set here: variables of these names may come from the environment.
+    version='' source=${ENCODERFILE_BASE_BINARY_BASE_URL:-} keys=${ENCODERFILE_TRUSTED_KEYS:-} target='' host=''
+    work='' from='' archive='' size='' sha256='' verified='' unverified=''
     to=${XDG_BIN_HOME:-${HOME:+$HOME/.local/bin}}
     while [ $# -gt 0 ]; do
         option=$1
@@ -74,7 +76,13 @@ main() {
         "write \`\$HOME/…\` instead, or \`./$to\` for a directory of that name" ;;
     esac
 
-    [ -n "$target" ] || find_target
+    if [ -z "$target" ]; then
+        host=$(find_host) || exit
+        target=$host
+    else
+        # What is not for this machine may be asked for on any other.
+        host=$(find_host 2>/dev/null) || host=''
+    fi
     find_tools
     gather_keys
 
@@ -105,8 +113,9 @@ main() {
     say "  file:     $to/encoderfile"
     say "  from:     $from/$archive"
     say "  verified: $verified"
-    [ "$unverified" = '' ] || say "warning: $unverified"
-    look_for_it
+    [ "$target" = "$host" ] || say "  target:   $target, which is not this machine's: it was not tried"
+    [ -z "$unverified" ] || say "warning: $unverified"
+    [ "$target" != "$host" ] || look_for_it
 }
 
 # Says where somebody gets another program, or none, who types its name.
@@ -138,7 +147,8 @@ has() {
 
 # --- which archive, and with which tools
 
-find_target() {
+# Prints this machine's target.
+find_host() {
     system=$(uname -s) machine=$(uname -m)
     case $machine in
     x86_64 | amd64) architecture=x86_64 ;;
@@ -163,21 +173,16 @@ find_target() {
         [ "$(sysctl -n sysctl.proc_translated 2>/dev/null)" = 1 ]; then
         architecture=aarch64
     fi
-    target=$architecture-$platform
-    [ "$system" != Linux ] || find_libc
-}
-
-# Sets `glibc` to its version, or to nothing where that cannot be told.
-find_libc() {
-    glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null) || glibc=''
-    case $glibc in
-    'glibc '*) glibc=${glibc#glibc } && return ;;
-    *) glibc='' ;;
-    esac
-    if [ -n "$(find_musl)" ]; then
+    if [ "$system" = Linux ] && [ -z "$(find_glibc)" ] && [ -n "$(find_musl)" ]; then
         fail 3 "this system's C library is musl ($(find_musl)), and \`encoderfile\` needs glibc" \
             "use a system or an image with glibc, such as \`debian:bookworm-slim\`"
     fi
+    echo "$architecture-$platform"
+}
+
+# Prints the version of glibc, or nothing where that cannot be told.
+find_glibc() {
+    getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc //p'
 }
 
 # Prints by what it is known that this is a musl system.
@@ -423,8 +428,9 @@ with zstd.open(sys.argv[1]) as packed, open(sys.argv[2], "wb") as out: shutil.co
 
 # For another machine it cannot be tried.
 runs_here() {
-    [ "${glibc+set}" = set ] || [ "${target#*-apple}" != "$target" ] || return 0
-    if [ -n "${glibc:-}" ]; then
+    [ "$target" = "$host" ] || return 0
+    glibc=$(find_glibc)
+    if [ -n "$glibc" ]; then
         floor=$(awk -v target="    \"$target\": {" '
             $0 == target { inside = 1; next }
             /^    }/ { inside = 0 }

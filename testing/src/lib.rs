@@ -12,6 +12,8 @@ mod server;
 pub use answer::{Content, Reply};
 pub use executables::{build_executable, model_folder};
 pub use github::GitHub;
-pub use release::{Release, SigningKey, archive_name, compress, index_json, runtime_archive};
+pub use release::{
+    Release, SigningKey, archive_name, compress, index_json, program_archive, runtime_archive,
+};
 pub use request::Request;
 pub use server::{Fault, Server};

@@ -148,12 +148,15 @@ fn sha256(bytes: &[u8]) -> String {
 
 /// The archive of a base binary, with the files that a real one has beside it.
 pub fn runtime_archive(runtime: &[u8]) -> Vec<u8> {
+    program_archive("encoderfile-runtime", runtime)
+}
+
+/// The archive of a program with that name.
+pub fn program_archive(name: &str, program: &[u8]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
-    for (name, mode, bytes) in [
-        ("encoderfile-runtime", 0o755, runtime),
-        ("LICENSE", 0o644, b"text"),
-        ("THIRD_PARTY.md", 0o644, b"text"),
-    ] {
+    for (name, mode, bytes) in
+        [(name, 0o755, program), ("LICENSE", 0o644, b"text"), ("THIRD_PARTY.md", 0o644, b"text")]
+    {
         let mut header = tar::Header::new_ustar();
         header.set_mode(mode);
         header.set_size(bytes.len() as u64);

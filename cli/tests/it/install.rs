@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use encoderfile_testing::{Fault, Server, SigningKey, build_executable};
+use encoderfile_testing::{Fault, Server, SigningKey, build_executable, program_archive};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::sandbox::{HOST, Said, VERSION, flip, runtime};
@@ -131,6 +133,18 @@ impl Machine {
 
     fn archive(&self) -> PathBuf {
         self.release(&format!("encoderfile-{HOST}.tar.zst"))
+    }
+
+    /// Puts another program into the archive, and the archive into the index.
+    fn replaces_program(&self, program: &[u8]) {
+        let bytes = program_archive("encoderfile", program);
+        fs::write(self.archive(), &bytes).unwrap();
+        let index = self.release("base-index.json");
+        let mut value: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+        let entry = &mut value["targets"][HOST]["cli"];
+        entry["size"] = bytes.len().into();
+        entry["sha256"] = hex::encode(Sha256::digest(&bytes)).into();
+        fs::write(&index, format!("{value:#}\n")).unwrap();
     }
 
     fn has(&self, program: &Path) {
@@ -441,6 +455,39 @@ fn an_old_glibc_is_told() {
     machine.has_instead("getconf", "glibc 2.9");
     let said = machine.install(&[]).ok();
     assert!(said.stderr.contains("warning: this system's glibc 2.9 is older than 2."), "{said:?}");
+}
+
+/// The program for another system, which here is one that says why it does not run.
+#[test]
+fn only_what_is_for_this_machine_is_tried() {
+    let machine = Machine::new();
+    let other =
+        if HOST == "aarch64-apple-darwin" { "x86_64-unknown-linux-gnu" } else { "aarch64-apple-darwin" };
+    machine.replaces_program(b"#!/bin/sh\necho 'Exec format error'\nexit 126\n");
+    let index = machine.release("base-index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    fs::write(&index, text.replace(HOST, other)).unwrap();
+    fs::rename(machine.archive(), machine.release(&format!("encoderfile-{other}.tar.zst"))).unwrap();
+    let (url, mut arguments) = (machine.server.url(), vec!["--version", VERSION, "--target", other]);
+    arguments.extend(["--source", &url]);
+    let mut command = machine.command(&["sh"], &arguments);
+    // Which the script has variables for.
+    command.env("glibc", "2.36").env("host", other).env("tried", "yes");
+    let said = Said::from(command.output().unwrap()).ok();
+    assert!(said.stderr.contains(&format!("target:   {other}, which is not this machine's")), "{said:?}");
+    assert!(machine.installed().is_file());
+    // Nor does it matter here what this machine is.
+    machine.has_instead("uname", "FreeBSD");
+    machine.install(&["--target", other]).ok();
+
+    // This machine's is tried, even if it is named.
+    let machine = Machine::new();
+    machine.replaces_program(b"#!/bin/sh\necho 'Exec format error'\nexit 126\n");
+    for arguments in [&[][..], &["--target", HOST]] {
+        let said = machine.install(arguments);
+        said.failed(1, &["does not run here: Exec format error", "hint: this system has"]);
+        machine.is_tidy(&[]);
+    }
 }
 
 #[test]
