@@ -85,6 +85,12 @@ main() {
     fi
     find_tools
     gather_keys
+    place
+    # What is believed without a signature is believed because of where it came from.
+    if [ "$download" = other_wget ] && [ "$protocols" = '=https' ] && { [ -z "$keys" ] || ! has minisign; }; then
+        fail 1 "this \`wget\` is not GNU's and may not verify certificates, and no signature is going to be checked" \
+            "install \`curl\`, or \`minisign\` and name a key with \`--trusted-key\`"
+    fi
 
     case $to in
     /*) ;;
@@ -202,7 +208,10 @@ find_tools() {
     elif has curl; then
         download=curl
     elif has wget; then
-        download=wget
+        case $(wget --version 2>/dev/null) in
+        'GNU Wget'*) download=wget ;;
+        *) download=other_wget ;;
+        esac
     else
         fail 1 "neither \`curl\` nor \`wget\` is installed"
     fi
@@ -260,32 +269,65 @@ gather_keys() {
 
 # fetch FILE: from `$from` into the working directory.
 fetch() {
-    # Several hundred times what an index takes, several times what a command line does: nobody fills this disk.
+    # Several hundred times what an index takes, several times what a command line does.
     case $1 in
     *.tar.zst) most=67108864 ;;
     *) most=1048576 ;;
     esac
     status=0
-    case $download in
-    copy) cp "$from/$1" "$work/$1" 2>/dev/null || fail 3 "no \`$1\` in \`$from\`" ;;
-    curl)
-        code=$(curl --proto "$protocols" --proto-redir "$protocols" --silent --show-error --location --max-redirs 5 \
-            --connect-timeout 30 --speed-time 60 --speed-limit 1 --max-filesize "$most" --fail \
-            --output "$work/$1" --write-out '%{http_code}' "$from/$1" 2>"$work/message") || status=$?
-        ;;
-    wget)
-        wget -q -T 60 -O "$work/$1" "$from/$1" 2>"$work/message" || status=$?
-        code=''
-        # GNU's: the server answered with an error.
-        [ $status != 8 ] || code=404
-        ;;
+    bounded "$most" "$work/$1" transfer "$from/$1" 2>"$work/message" || status=$?
+    case $status in
+    0) return ;;
+    200) fail 5 "cannot download $from/$1: it is larger than $most bytes, as nothing of a release is" ;;
     esac
-    [ $status != 0 ] || return 0
-    cause=$(head -n 1 "$work/message")
+    # Neither headers, which are indented, nor addresses, nor the time.
+    cause=$(sed -e '/^[[:space:]]/d' -e '/^https\{0,1\}:/d' -e '/^$/d' -e 's/^[0-9][0-9-]* [0-9:]* //' "$work/message" | head -n 1)
+    case $download in
+    copy) [ -e "$from/$1" ] && code='' || code=404 ;;
+    curl) code=$(sed -n 's/.*returned error: \([0-9]*\).*/\1/p' "$work/message") ;;
+    *) code=$(sed -n 's/.*HTTP\/[0-9.]* \([0-9]*\).*/\1/p' "$work/message" | sed -n '$p') ;;
+    esac
     if [ "$code" = 404 ]; then
         fail 3 "there is no $from/$1${cause:+ ($cause)}" "is there such a release? \`--version\` and \`--source\` choose another"
     fi
     fail 5 "cannot download $from/$1: ${cause:-$download failed} (exit $status)" "nothing was installed; run it again"
+}
+
+# transfer URL-OR-FILE: to standard output.
+# shellcheck disable=SC2329 # called by `bounded`
+transfer() {
+    case $download in
+    copy) cat "$1" ;;
+    curl)
+        curl --proto "$protocols" --proto-redir "$protocols" --silent --show-error --location --max-redirs 5 \
+            --connect-timeout 30 --speed-time 60 --speed-limit 1 --max-filesize "$most" --fail "$1"
+        ;;
+    wget)
+        LC_ALL=C wget --no-verbose --server-response --tries=1 --timeout=60 --max-redirect=5 --output-document=- "$1" ||
+            return
+        # It follows redirections to plain HTTP, whatever it is told: `--https-only` is for its recursion. So it is noticed
+        # afterwards; before the first such step nobody can have hidden it.
+        [ "$protocols" = '=https' ] || return 0
+        elsewhere=$(sed -n 's/^ *[Ll]ocation: *\([A-Za-z][A-Za-z0-9+.-]*:.*\)/\1/p' "$work/message" |
+            sed '/^[Hh][Tt][Tt][Pp][Ss]:/d' | head -n 1)
+        [ -n "$elsewhere" ] || return 0
+        printf 'redirected to %s, which is not HTTPS\n' "$elsewhere" >"$work/message"
+        return 4
+        ;;
+    other_wget) wget -q -T 60 -O - "$1" ;;
+    esac
+}
+
+# bounded MOST FILE COMMAND...: what the command prints into the file. Returns its status, or 200 where it is more than so many
+# bytes, of which no more are written: nobody fills this disk.
+bounded() {
+    limit=$1 file=$2
+    shift 2
+    {
+        "$@" && echo 0 >"$work/status" || echo $? >"$work/status"
+    } | head -c $((limit + 1)) >"$file" || return
+    [ $(($(wc -c <"$file"))) -le "$limit" ] || return 200
+    return "$(cat "$work/status")"
 }
 
 # Sets `from`, where the files of a release are.
@@ -319,7 +361,6 @@ place() {
 # --- verification
 
 get_index() {
-    place
     fetch base-index.json
     # Written by a program, one value a line. What is wrong in it is found out by what follows.
     named=$(sed -n 's/^  "version": "\([0-9A-Za-z.+-]*\)",\{0,1\}$/\1/p' "$work/base-index.json")
@@ -406,23 +447,25 @@ get_archive() {
 # --- installation
 
 unpack() {
-    packed=$work/$archive
-    mkdir "$work/unpacked"
+    # Many times what it takes, and little enough that a few bytes which unpack to very many do no harm.
+    most=268435456
+    packed=$work/$archive tarball=$work/archive.tar
     case $unpacker in
-    zstd) zstd -dcq "$packed" >"$work/archive.tar" ;;
-    bsdtar) cp "$packed" "$work/archive.tar" ;;
-    python) python3 -c 'import shutil, sys; from compression import zstd
-with zstd.open(sys.argv[1]) as packed, open(sys.argv[2], "wb") as out: shutil.copyfileobj(packed, out)' \
-        "$packed" "$work/archive.tar" ;;
-    esac || fail 1 "\`$archive\` cannot be unpacked"
-    # One member, by its name.
-    (cd "$work/unpacked" && tar -xf ../archive.tar encoderfile) || fail 1 "\`$archive\` holds no \`encoderfile\`"
-    file=$work/unpacked/encoderfile
-    if [ ! -f "$file" ] || [ -L "$file" ]; then
-        fail 4 "\`encoderfile\` in \`$archive\` is not a file"
-    fi
-    chmod 755 "$file"
-    mv "$file" "$work/encoderfile"
+    zstd) set -- zstd -dcq "$packed" ;;
+    python) set -- python3 -c 'import shutil, sys; from compression import zstd
+with zstd.open(sys.argv[1]) as packed: shutil.copyfileobj(packed, sys.stdout.buffer)' "$packed" ;;
+    bsdtar) set -- && tarball=$packed ;;
+    esac
+    status=0
+    [ $# = 0 ] || bounded "$most" "$tarball" "$@" || status=$?
+    # One member, by its name, and of that nothing but the bytes: where it is a link, these are none.
+    [ $status != 0 ] || bounded "$most" "$work/encoderfile" tar -xOf "$tarball" encoderfile || status=$?
+    case $status in
+    0) [ -s "$work/encoderfile" ] || fail 4 "\`encoderfile\` in \`$archive\` is not a file, or it is empty" ;;
+    200) fail 4 "\`$archive\` unpacks to more than $most bytes, as no release does" "nothing was installed" ;;
+    *) fail 1 "\`$archive\` cannot be unpacked, or holds no \`encoderfile\`" "nothing was installed" ;;
+    esac
+    chmod 755 "$work/encoderfile"
     runs_here
 }
 

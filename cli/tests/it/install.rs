@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use encoderfile_testing::{Fault, Server, SigningKey, build_executable, program_archive};
+use encoderfile_testing::{Fault, Server, SigningKey, build_executable, compress, program_archive};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -135,15 +135,19 @@ impl Machine {
         self.release(&format!("encoderfile-{HOST}.tar.zst"))
     }
 
-    /// Puts another program into the archive, and the archive into the index.
+    /// Puts another program into the release.
     fn replaces_program(&self, program: &[u8]) {
-        let bytes = program_archive("encoderfile", program);
-        fs::write(self.archive(), &bytes).unwrap();
+        self.replaces_archive(&program_archive("encoderfile", program));
+    }
+
+    /// Puts another archive into the release.
+    fn replaces_archive(&self, bytes: &[u8]) {
+        fs::write(self.archive(), bytes).unwrap();
         let index = self.release("base-index.json");
         let mut value: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
         let entry = &mut value["targets"][HOST]["cli"];
         entry["size"] = bytes.len().into();
-        entry["sha256"] = hex::encode(Sha256::digest(&bytes)).into();
+        entry["sha256"] = hex::encode(Sha256::digest(bytes)).into();
         fs::write(&index, format!("{value:#}\n")).unwrap();
     }
 
@@ -157,9 +161,14 @@ impl Machine {
 
     /// A program that prints a text instead of doing its work.
     fn has_instead(&self, name: &str, text: &str) {
+        self.has_script(name, &format!("echo '{text}'"));
+    }
+
+    /// A script instead of the program.
+    fn has_script(&self, name: &str, script: &str) {
         self.lacks(name);
         let file = self.path("tools").join(name);
-        fs::write(&file, format!("#!/bin/sh\necho '{text}'\n")).unwrap();
+        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
@@ -341,8 +350,98 @@ fn wget_will_do() {
     machine.has(&wget);
     machine.install(&[]).ok();
     machine.works();
+    // What the server says is not what `wget` makes of it: any error ends it in the same way.
+    machine.server.misbehave(".tar.zst", Fault::Status(503, Vec::new()), 1);
+    machine
+        .install(&[])
+        .failed(5, &["cannot download http://", "ERROR 503", "hint: nothing was installed; run it again"]);
     fs::remove_file(machine.archive()).unwrap();
-    machine.install(&[]).failed(3, &["there is no http://"]);
+    machine.install(&[]).failed(3, &["there is no http://", "ERROR 404", "hint: is there such a release?"]);
+}
+
+/// GNU's `wget` follows any redirection. One that says so, and gets from the mirror's folder what it is asked for.
+#[test]
+fn wget_is_not_led_away_from_https() {
+    let machine = Machine::new();
+    machine.lacks("curl");
+    let (arguments, folder) =
+        (["--source", "https://mirror.example", "--version", VERSION], machine.path("dist"));
+    for (location, good) in [
+        ("Location: https://cdn.example/file", true),
+        ("location: /file", true),
+        ("Location: http://cdn.example/file", false),
+        ("location: ftp://cdn.example/file", false),
+    ] {
+        machine.has_script(
+            "wget",
+            &format!(
+                "[ \"$1\" != --version ] || {{ echo 'GNU Wget 1.21.3 built on linux-gnu.'; exit; }}\n\
+                 for last; do :; done\nprintf '  HTTP/1.1 302 Found\\n  {location}\\n  HTTP/1.1 200 OK\\n' >&2\n\
+                 exec cat \"{}/${{last#https://mirror.example/}}\"",
+                folder.display()
+            ),
+        );
+        let said = Said::from(machine.command(&["sh"], &arguments).output().unwrap());
+        if good {
+            said.ok();
+        } else {
+            said.failed(5, &["base-index.json: redirected to ", "//cdn.example/file, which is not HTTPS"]);
+        }
+    }
+}
+
+/// `BusyBox` has a `wget` that believes any certificate. This one does the rest with `curl`.
+#[test]
+fn a_wget_that_believes_any_certificate_needs_a_signature() {
+    let (Some(minisign), Some(curl)) = (minisign(), find("curl")) else { return };
+    let machine = Machine::new();
+    machine.lacks("curl");
+    machine.has_script(
+        "wget",
+        &format!(
+            "[ \"$*\" != --version ] || {{ echo 'BusyBox v1.36.1 multi-call binary.' >&2; exit 1; }}\n\
+             [ \"$1 $2 $3 $4 $5\" = '-q -T 60 -O -' ] || exit 1\n\
+             '{}' -sf \"$6\" || {{ echo 'wget: server returned error: HTTP/1.1 404 Not Found' >&2; exit 1; }}",
+            curl.display()
+        ),
+    );
+    // On this machine there are no certificates.
+    machine.install(&[]).ok();
+    machine.works();
+    let https = machine.server.url().replace("http:", "https:");
+    let arguments = ["--version", VERSION, "--source", &https];
+    let said = machine.command(&["sh"], &arguments).output().unwrap();
+    Said::from(said).failed(1, &["may not verify certificates", "hint: install `curl`, or `minisign` and"]);
+    machine.has(&minisign);
+    let said = machine.command(&["sh"], &arguments).output().unwrap();
+    Said::from(said).failed(1, &["may not verify certificates"]);
+    // It goes on: there is nothing that speaks TLS.
+    let key = key();
+    let said =
+        machine.command(&["sh"], &[&arguments[..], &["--trusted-key", &key]].concat()).output().unwrap();
+    Said::from(said).failed(3, &["there is no https://127.0.0.1:", "404 Not Found"]);
+    machine.install(&["--trusted-key", &key]).ok();
+}
+
+/// Neither with a download that has no end nor with few bytes that are unpacked to very many.
+#[test]
+fn nobody_fills_the_disk() {
+    let machine = Machine::new();
+    let curl = find("curl").unwrap();
+    machine.server.misbehave("base-index.json", Fault::Endless, usize::MAX);
+    machine.install(&[]).failed(5, &["/base-index.json: it is larger than 1048576 bytes"]);
+    machine.lacks("curl");
+    if let Some(wget) = find("wget") {
+        machine.has(&wget);
+        machine.install(&[]).failed(5, &["/base-index.json: it is larger than 1048576 bytes"]);
+    }
+    machine.server.behave();
+    machine.has(&curl);
+
+    // Frames one after another are one file, this one of 300 MiB.
+    machine.replaces_archive(&compress(&vec![0; 1 << 20]).repeat(300));
+    machine.install(&[]).failed(4, &[".tar.zst` unpacks to more than 268435456 bytes"]);
+    machine.is_tidy(&[]);
 }
 
 #[test]
