@@ -24,6 +24,7 @@ Options:
                            [env: ENCODERFILE_BASE_BINARY_BASE_URL]
       --trusted-key KEY    minisign public key or its file; repeat it for several. The signature must then be checked,
                            which needs `minisign` [env: ENCODERFILE_TRUSTED_KEYS, separated by commas]
+      --require-signature  Install nothing of which no signature was checked, for want of a key or of `minisign`
       --target TARGET      Target triple [default: this machine's]
   -h, --help               Print this
 
@@ -36,12 +37,13 @@ USAGE
 main() {
     # Whatever one function leaves to another is set here: variables of these names may come from the environment.
     version='' source=${ENCODERFILE_BASE_BINARY_BASE_URL:-} keys=${ENCODERFILE_TRUSTED_KEYS:-} target='' host=''
-    work='' from='' archive='' size='' sha256='' verified='' unverified=''
+    required='' work='' from='' archive='' size='' sha256='' verified='' unverified=''
     to=${XDG_BIN_HOME:-${HOME:+$HOME/.local/bin}}
     while [ $# -gt 0 ]; do
         option=$1
         case $option in
         -h | --help) usage && exit 0 ;;
+        --require-signature) required=yes && shift && continue ;;
         --*=*)
             value=${option#*=} option=${option%%=*}
             shift
@@ -67,6 +69,7 @@ main() {
         --source) source=$value ;;
         --trusted-key) keys=$keys${keys:+,}$value ;;
         --target) target=$value ;;
+        --require-signature) fail 2 "\`$option\` takes no value" ;;
         *) fail 2 "no option \`$option\`" "\`--help\` lists the options" ;;
         esac
     done
@@ -85,9 +88,10 @@ main() {
     fi
     find_tools
     gather_keys
+    check_minisign
     place
     # What is believed without a signature is believed because of where it came from.
-    if [ "$download" = other_wget ] && [ "$protocols" = '=https' ] && { [ -z "$keys" ] || ! has minisign; }; then
+    if [ "$download" = other_wget ] && [ "$protocols" = '=https' ] && [ -n "$unchecked" ]; then
         fail 1 "this \`wget\` is not GNU's and may not verify certificates, and no signature is going to be checked" \
             "install \`curl\`, or \`minisign\` and name a key with \`--trusted-key\`"
     fi
@@ -242,7 +246,8 @@ gather_keys() {
         keys=$PROJECT_KEYS
         return
     fi
-    given=$keys keys=''
+    # Who names a key wants it to count.
+    given=$keys keys='' required=yes
     while [ -n "$given" ]; do
         key=${given%%,*}
         case $given in
@@ -261,8 +266,23 @@ gather_keys() {
         *) fail 2 "cannot read trusted key \`$key\`: neither a minisign public key nor a file" ;;
         esac
     done
-    has minisign || fail 1 "\`minisign\` is not installed, and without it no signature of the named keys can be checked" \
-        "install it: \`apt-get install minisign\`, \`brew install minisign\`"
+}
+
+# Sets `unchecked` to why no signature can be checked, or to nothing.
+check_minisign() {
+    unchecked=''
+    if [ -z "$keys" ]; then
+        unchecked='no key is known' hint="name one with \`--trusted-key\`"
+    elif ! has minisign; then
+        unchecked="\`minisign\` is not installed"
+        hint="install it: \`apt-get install minisign\`, \`brew install minisign\`"
+    elif ! cause=$(minisign -v 2>&1); then
+        # Where it does not start, such as for want of libsodium, it does not verify anything, which is nobody's tampering.
+        unchecked="\`minisign\` does not run here ($(printf '%s\n' "$cause" | head -n 1))" hint="install it again"
+    fi
+    if [ -n "$unchecked" ] && [ -n "$required" ]; then
+        fail 1 "no signature can be checked, since $unchecked" "$hint"
+    fi
 }
 
 # --- download
@@ -375,10 +395,8 @@ get_index() {
     fi
 
     verified="SHA-256 of the archive, from the release's index" unverified=''
-    if [ -z "$keys" ]; then
-        unverified="no signature was checked, since no key is known (\`--trusted-key\`): that the project made these files is proven by nothing but where they came from"
-    elif ! has minisign; then
-        unverified="no signature was checked, since \`minisign\` is not installed: that the project made these files is proven by nothing but where they came from"
+    if [ -n "$unchecked" ]; then
+        unverified="no signature was checked, since $unchecked: that the project made these files is proven by nothing but where they came from"
     else
         check_signature base-index.json "encoderfile base-index v$version"
         verified="signatures of index and archive by $key, and SHA-256 of the archive"

@@ -253,6 +253,56 @@ fn without_minisign_it_says_what_is_not_proven() {
 }
 
 #[test]
+fn a_signature_can_be_required() {
+    let machine = Machine::new();
+    let said = machine.install(&["--require-signature"]);
+    said.failed(
+        1,
+        &["no signature can be checked, since no key is known", "hint: name one with `--trusted-key`"],
+    );
+    // As it will be once the project has a key.
+    let (text, key) = (fs::read_to_string(script()).unwrap(), fs::read_to_string(key()).unwrap());
+    let key = key.lines().find(|line| line.starts_with("RW")).unwrap();
+    let (before, after) = text.split_once("\nPROJECT_KEYS='").unwrap();
+    let after = after.split_once('\'').unwrap().1;
+    fs::write(machine.path("install.sh"), format!("{before}\nPROJECT_KEYS='{key}'{after}")).unwrap();
+    let install = |arguments: &[&str]| {
+        let mut command = Command::new(find("sh").unwrap());
+        command
+            .arg("install.sh")
+            .args(["--source", &machine.server.url(), "--version", VERSION])
+            .args(arguments);
+        command.current_dir(machine.folder.path()).env_clear().stdin(Stdio::null());
+        let output = command.env("PATH", machine.path("tools")).env("HOME", machine.path("home")).output();
+        Said::from(output.unwrap())
+    };
+    install(&["--require-signature"]).failed(1, &["since `minisign` is not installed", "hint: install it: "]);
+    assert!(machine.server.requests("").is_empty());
+    let said = install(&[]).ok();
+    assert!(
+        said.stderr.contains("warning: no signature was checked, since `minisign` is not installed"),
+        "{said:?}"
+    );
+    let Some(minisign) = minisign() else { return };
+    machine.has(&minisign);
+    let said = install(&["--require-signature"]).ok();
+    assert!(said.stderr.contains("verified: signatures of index and archive by RW"), "{said:?}");
+}
+
+/// It is there and does not start, which is not to be taken for a signature that does not hold.
+#[test]
+fn a_minisign_that_does_not_start_is_told_with_its_own_words() {
+    let machine = Machine::new();
+    machine.has_script(
+        "minisign",
+        "echo 'minisign: libsodium.so.23: cannot open shared object file' >&2; exit 127",
+    );
+    let words = "`minisign` does not run here (minisign: libsodium.so.23: cannot open shared object file)";
+    machine.install(&["--trusted-key", &key()]).failed(1, &["no signature can be checked", words]);
+    assert!(machine.server.requests("").is_empty());
+}
+
+#[test]
 fn the_latest_release_is_found_without_an_api() {
     let machine = Machine::new();
     let releases = machine.path("dist/somebody/encoderfile/releases");
@@ -650,6 +700,7 @@ fn usage_is_told() {
         (&["--version", "v"], "`v` is not a version"),
         (&["--version", "latest"], "`latest` is not a version"),
         (&["--version", ""], "`--version` needs a value, and it is empty"),
+        (&["--require-signature=yes"], "`--require-signature` takes no value"),
         (&["--target="], "`--target` needs a value, and it is empty"),
         (&["--to=~/bin"], "no shell has expanded the tilde of `~/bin`"),
     ] {
