@@ -287,7 +287,8 @@ check_minisign() {
 
 # --- download
 
-# fetch FILE: from `$from` into the working directory.
+# fetch FILE [optional]: from `$from` into the working directory. Returns 1 where there is none, which is no error if it is
+# optional.
 fetch() {
     # Several hundred times what an index takes, several times what a command line does.
     case $1 in
@@ -306,6 +307,10 @@ fetch() {
     copy) [ -e "$from/$1" ] && code='' || code=404 ;;
     curl) code=$(sed -n 's/.*returned error: \([0-9]*\).*/\1/p' "$work/message") ;;
     *) code=$(sed -n 's/.*HTTP\/[0-9.]* \([0-9]*\).*/\1/p' "$work/message" | sed -n '$p') ;;
+    esac
+    case ${2:-},$code in
+    # 403 is what some stores say of anything that they do not have.
+    optional,404 | optional,403) return 1 ;;
     esac
     if [ "$code" = 404 ]; then
         fail 3 "there is no $from/$1${cause:+ ($cause)}" "is there such a release? \`--version\` and \`--source\` choose another"
@@ -432,16 +437,61 @@ index_entry() {
     ' "$1"
 }
 
-# check_signature FILE COMMENT: by one of the keys, with exactly this trusted comment.
+# check_signature FILE COMMENT: by one of the keys, with exactly this trusted comment. While one key takes the place of another,
+# both sign, and each signature but the first has the name FILE.{key id}.minisig.
 check_signature() {
-    fetch "$1.minisig"
+    signers='' trusted=''
+    if fetch "$1.minisig" optional && is_signed "$1" "$1.minisig" "$2"; then return; fi
     for key in $keys; do
-        comment=$(minisign -V -H -Q -P "$key" -m "$work/$1" -x "$work/$1.minisig" 2>/dev/null) || continue
-        [ "$comment" = "$2" ] ||
-            fail 4 "the signature of $from/$1 is one of other bytes: it says \`$comment\`, not \`$2\`"
+        id=$(key_id "$key")
+        trusted="$trusted${trusted:+, }$id"
+        if fetch "$1.$id.minisig" optional && is_signed "$1" "$1.$id.minisig" "$2"; then return; fi
+    done
+    [ -n "$signers" ] || fail 3 "there is no signature of $from/$1, neither $1.minisig nor one by key $trusted"
+    fail 4 "$from/$1 is signed by key $signers, which is not trusted (trusted: $trusted)" \
+        "nothing was installed; if the project has another key by now, name it with \`--trusted-key\`, from a place of which you are sure"
+}
+
+# is_signed FILE SIGNATURE COMMENT: whether a trusted key signed it; if so, `key` is that key. Fails where one is said to have
+# signed other bytes.
+is_signed() {
+    signer=$(key_id "$(sed -n 2p "$work/$2")")
+    [ -n "$signer" ] || fail 4 "$from/$2 is not a minisign signature" "nothing was installed"
+    is_known=''
+    # An id is only 64 bits that its owner chooses: two keys may share one.
+    for key in $keys; do
+        [ "$(key_id "$key")" = "$signer" ] || continue
+        is_known=yes
+        comment=$(minisign -V -H -Q -P "$key" -m "$work/$1" -x "$work/$2" 2>"$work/message") || continue
+        [ "$comment" = "$3" ] || fail 4 "the signature of $from/$1 is one of other bytes: it says \`$comment\`, not \`$3\`"
         return
     done
-    fail 4 "the signature of $from/$1 is not by a trusted key, or the file was changed" "nothing was installed"
+    if [ -n "$is_known" ]; then
+        cause=$(head -n 1 "$work/message")
+        fail 4 "the signature of $from/$1 by key $signer does not match the file: one of them was changed${cause:+ ($cause)}" \
+            "nothing was installed"
+    fi
+    signers="$signers${signers:+, }$signer"
+    return 1
+}
+
+# key_id LINE: of a public key or a signature in base64, the id as minisign prints it: bytes 3 to 10, from the last to the first,
+# in hexadecimal. Nothing where it is none. Not every system has a program for base64.
+key_id() {
+    printf '%s\n' "$1" | awk '{
+        digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        for (i = 1; i <= 16; i++) {
+            digit = length($0) < i ? 0 : index(digits, substr($0, i, 1))
+            if (digit == 0) exit
+            group = group * 64 + digit - 1
+            if (i % 4 == 0) {
+                bytes = bytes sprintf("%06X", group)
+                group = 0
+            }
+        }
+        for (i = 10; i > 2; i--) id = id substr(bytes, 2 * i - 1, 2)
+        print id
+    }'
 }
 
 get_archive() {

@@ -516,7 +516,7 @@ fn a_changed_index_is_found() {
     fs::write(&index, text.replacen("\"published\": \"2", "\"published\": \"1", 1)).unwrap();
     machine
         .install(&["--trusted-key", &key()])
-        .failed(4, &["is not by a trusted key, or the file was changed"]);
+        .failed(4, &["the signature of http://", "does not match the file: one of them was changed"]);
     machine.is_tidy(&[]);
 }
 
@@ -526,10 +526,68 @@ fn the_signature_of_somebody_else_counts_for_nothing() {
     let machine = Machine::new();
     machine.has(&minisign);
     let other = SigningKey::generate().public();
-    machine.install(&["--trusted-key", &other]).failed(4, &["is not by a trusted key"]);
+    machine.install(&["--trusted-key", &other]).failed(4, &["is signed by key ", "which is not trusted"]);
     // Several keys, the right one among them.
     machine.install(&["--trusted-key", &other, "--trusted-key", &key()]).ok();
     machine.works();
+}
+
+/// While one key takes the place of another, both sign: the first under the plain name, the other beside it.
+#[test]
+fn who_trusts_either_of_two_keys_gets_the_release() {
+    let Some(minisign) = minisign() else { return };
+    let machine = Machine::new();
+    machine.has(&minisign);
+    let tool = build_executable("encoderfile-release");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&tool).args(arguments).current_dir(machine.folder.path()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    };
+    run(&["keygen", "--out", "new"]);
+    let (release, old) =
+        (format!("dist/v{VERSION}"), Signed::get().folder.path().join("keys/encoderfile.key"));
+    run(&["sign", &release, "--key", old.to_str().unwrap(), "--key", "new/encoderfile.key"]);
+    let id = |public: &str| {
+        let text = fs::read_to_string(public).unwrap();
+        text.lines().next().unwrap().rsplit(' ').next().unwrap().to_owned()
+    };
+    let (new, old) = (machine.path("new/encoderfile.pub").to_str().unwrap().to_owned(), key());
+    let beside = format!(".{}.minisig", id(&new));
+
+    machine.install(&["--trusted-key", &old]).ok();
+    assert!(machine.server.requests(&beside).is_empty(), "the first signature is enough");
+    let said = machine.install(&["--trusted-key", &new]).ok();
+    assert_eq!(machine.server.requests(&beside).len(), 2, "of index and archive");
+    let public = fs::read_to_string(&new).unwrap();
+    let by = format!("verified: signatures of index and archive by {}", public.lines().nth(1).unwrap());
+    assert!(said.stderr.contains(&by), "{said:?}");
+    machine.works();
+
+    // Neither: who signed is told, and who was asked for.
+    let (other, another) = (SigningKey::generate(), SigningKey::generate());
+    let keys = ["--trusted-key", &other.public(), "--trusted-key", &another.public()];
+    let not_trusted = format!(
+        "base-index.json is signed by key {}, which is not trusted (trusted: {}, {})",
+        id(&old),
+        other.id(),
+        another.id()
+    );
+    machine
+        .install(&keys)
+        .failed(4, &[&not_trusted, "hint: nothing was installed; if the project has another key"]);
+
+    // The new one beside the others, and without them.
+    machine.install(&[&keys[..], &["--trusted-key", &new]].concat()).ok();
+    fs::remove_file(machine.release("base-index.json.minisig")).unwrap();
+    machine.install(&["--trusted-key", &new]).ok();
+    let missing = format!("base-index.json.minisig nor one by key {}", id(&old));
+    machine.install(&["--trusted-key", &old]).failed(3, &["there is no signature of http://", &missing]);
+
+    flip(&machine.release("base-index.json"), 100);
+    let changed = format!("by key {} does not match the file: one of them was changed", id(&new));
+    machine.install(&["--trusted-key", &new]).failed(4, &[&changed]);
+    fs::write(machine.release(&format!("base-index.json{beside}")), "<!doctype html>\n<p>\n").unwrap();
+    machine.install(&["--trusted-key", &new]).failed(4, &["is not a minisign signature"]);
 }
 
 /// A genuine signature of something else, such as an old release, does not make it this one.
