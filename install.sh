@@ -38,6 +38,7 @@ main() {
     # Whatever one function leaves to another is set here: variables of these names may come from the environment.
     version='' source=${ENCODERFILE_BASE_BINARY_BASE_URL:-} keys=${ENCODERFILE_TRUSTED_KEYS:-} target='' host=''
     required='' work='' from='' archive='' size='' sha256='' verified='' unverified=''
+    another_server=''
     to=${XDG_BIN_HOME:-${HOME:+$HOME/.local/bin}}
     while [ $# -gt 0 ]; do
         option=$1
@@ -313,9 +314,11 @@ fetch() {
     optional,404 | optional,403) return 1 ;;
     esac
     if [ "$code" = 404 ]; then
-        fail 3 "there is no $from/$1${cause:+ ($cause)}" "is there such a release? \`--version\` and \`--source\` choose another"
+        hint="is there such a release? \`--version\` and \`--source\` choose another"
+        fail 3 "there is no $from/$1${cause:+ ($cause)}" "${another_server:-$hint}"
     fi
-    fail 5 "cannot download $from/$1: ${cause:-$download failed} (exit $status)" "nothing was installed; run it again"
+    fail 5 "cannot download $from/$1: ${cause:-$download failed} (exit $status)" \
+        "nothing was installed; ${another_server:-run it again}"
 }
 
 # transfer URL-OR-FILE: to standard output.
@@ -361,6 +364,9 @@ place() {
     case $source in
     '')
         server=${GITHUB_SERVER_URL:-https://github.com}
+        # GitHub Enterprise sets it for its runners, and has what it was given, which may not be this.
+        [ "${server%/}" = https://github.com ] ||
+            another_server="GITHUB_SERVER_URL is \`$server\`: \`env -u GITHUB_SERVER_URL …\` takes the release from github.com"
         releases=${server%/}/${ENCODERFILE_GITHUB_REPO:-encoderfile/encoderfile}/releases
         if [ -n "$version" ]; then from=$releases/download/v$version; else from=$releases/latest/download; fi
         ;;
@@ -389,7 +395,8 @@ get_index() {
     fetch base-index.json
     # Written by a program, one value a line. What is wrong in it is found out by what follows.
     named=$(sed -n 's/^  "version": "\([0-9A-Za-z.+-]*\)",\{0,1\}$/\1/p' "$work/base-index.json")
-    [ -n "$named" ] || fail 4 "$from/base-index.json is not the index of a release"
+    # A page to log in at, say.
+    [ -n "$named" ] || fail 4 "$from/base-index.json is not the index of a release" "${another_server:-nothing was installed}"
     if [ -n "$version" ] && [ "$version" != "$named" ]; then
         fail 4 "$from/base-index.json is the index of version $named, not of $version"
     fi

@@ -322,6 +322,28 @@ fn the_latest_release_is_found_without_an_api() {
     assert_eq!(machine.server.requests(&archive).len(), 1);
 }
 
+/// Runners of GitHub Enterprise set it, whether that server has the release or not.
+#[test]
+fn a_server_that_the_environment_names_is_told_where_it_has_no_release() {
+    let machine = Machine::new();
+    let url = machine.server.url();
+    let install = || {
+        let mut command = machine.command(&["sh"], &[]);
+        Said::from(command.env("GITHUB_SERVER_URL", &url).output().unwrap())
+    };
+    let hint = format!("GITHUB_SERVER_URL is `{url}`: `env -u GITHUB_SERVER_URL …` takes the release from");
+    install().failed(3, &["/encoderfile/encoderfile/releases/latest/download/base-index.json", &hint]);
+    machine.server.misbehave("base-index.json", Fault::Status(401, Vec::new()), 1);
+    install().failed(5, &["401", &hint]);
+    machine.server.misbehave("base-index.json", Fault::Body(b"<!doctype html>\n".to_vec(), Vec::new()), 1);
+    install().failed(4, &["is not the index of a release", &hint]);
+    // A mirror has nothing to do with it.
+    let mut command = machine.command(&["sh"], &["--source", &url, "--version", "9.9.9"]);
+    let said = Said::from(command.env("GITHUB_SERVER_URL", &url).output().unwrap());
+    assert!(!said.stderr.contains("GITHUB_SERVER_URL"), "{said:?}");
+    said.failed(3, &["hint: is there such a release?"]);
+}
+
 #[test]
 fn a_directory_is_a_source_too() {
     let machine = Machine::new();
