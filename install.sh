@@ -109,8 +109,10 @@ main() {
         fail 1 "cannot install \`$to/encoderfile\`: there is a directory of that name" \
             "remove it, or name another directory with \`--to\`"
     fi
+    # What runs left that were killed, if it is the user's own. No run takes a day, so nobody is at work there.
+    find "$to"/.encoderfile-install.?????? -prune -type d -user "$(id -u)" -mtime +0 -exec rm -rf {} + 2>/dev/null || :
     # Beside its destination, so that the last step is a rename on one file system.
-    work=$(mktemp -d "$to/.encoderfile.XXXXXX") || fail 1 "cannot write to \`$to\`" "name another directory with \`--to\`"
+    work=$(mktemp -d "$to/.encoderfile-install.XXXXXX") || fail 1 "cannot write to \`$to\`" "name another directory with \`--to\`"
     trap 'rm -rf "$work"' EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT

@@ -9,6 +9,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, SystemTime};
 
 use encoderfile_testing::{Fault, Server, SigningKey, build_executable, compress, program_archive};
 use serde_json::Value;
@@ -18,15 +19,17 @@ use tempfile::TempDir;
 use crate::sandbox::{HOST, Said, VERSION, flip, runtime};
 
 /// What the script may call. Not `minisign`, which a test adds.
-const TOOLS: [&str; 23] = [
+const TOOLS: [&str; 25] = [
     "awk",
     "cat",
     "chmod",
     "cp",
     "curl",
+    "find",
     "getconf",
     "grep",
     "head",
+    "id",
     "ldd",
     "mkdir",
     "mktemp",
@@ -376,6 +379,45 @@ fn a_directory_in_the_programs_place_is_refused_before_anything_is_downloaded() 
     machine.install(&["--to", "linked"]).ok();
     assert!(machine.path("linked/encoderfile").symlink_metadata().unwrap().is_file());
     assert_eq!(fs::read_to_string(machine.path("file")).unwrap(), "text");
+}
+
+/// Of runs that were killed: their own folders, when nobody can be at work there any more.
+#[test]
+fn what_killed_runs_left_is_removed_after_a_day() {
+    let machine = Machine::new();
+    let bin = machine.path("home/.local/bin");
+    let days_ago = |name: &str, days: u64| {
+        let time = SystemTime::now() - Duration::from_hours(24 * days) - Duration::from_mins(1);
+        fs::File::open(bin.join(name)).unwrap().set_modified(time).unwrap();
+    };
+    for name in
+        [".encoderfile-install.oldone", ".encoderfile-install.newone", ".encoderfile-install.oldones", "kept"]
+    {
+        fs::create_dir_all(bin.join(name)).unwrap();
+        fs::write(bin.join(name).join("file"), "text").unwrap();
+    }
+    fs::write(bin.join(".encoderfile-install.a_file"), "text").unwrap();
+    symlink("kept", bin.join(".encoderfile-install.a_link")).unwrap();
+    days_ago(".encoderfile-install.oldone", 1);
+    days_ago(".encoderfile-install.newone", 0);
+    days_ago(".encoderfile-install.oldones", 9);
+    days_ago(".encoderfile-install.a_file", 9);
+    days_ago("kept", 9);
+    machine.install(&[]).ok();
+    let mut left: Vec<_> = fs::read_dir(&bin).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(
+        left,
+        [
+            ".encoderfile-install.a_file",
+            ".encoderfile-install.a_link",
+            ".encoderfile-install.newone",
+            ".encoderfile-install.oldones",
+            "encoderfile",
+            "kept"
+        ]
+    );
+    assert!(bin.join("kept/file").is_file());
 }
 
 #[test]
