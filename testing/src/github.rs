@@ -2,7 +2,7 @@
 //! <https://uploads.github.com> and the storage of assets, each a [`Server`] with a port of its own.
 //!
 //! Shapes and statuses follow <https://docs.github.com/rest/releases/releases>,
-//! <https://docs.github.com/rest/releases/assets>,
+//! <https://docs.github.com/rest/releases/assets>, <https://docs.github.com/rest/git/refs>,
 //! <https://docs.github.com/rest/using-the-rest-api/using-pagination-in-the-rest-api> and
 //! <https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
 
@@ -12,6 +12,7 @@ mod json;
 mod limits;
 mod pages;
 mod repository;
+mod tags;
 mod writing;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::server::Server;
 use repository::Repository;
+use tags::Tag;
 
 /// A repository with releases, and the four hosts that serve it. Dropping it stops them.
 ///
@@ -99,6 +101,28 @@ impl GitHub {
     /// The token may only read.
     pub fn read_only(&self) {
         self.site.repository().read_only = true;
+    }
+
+    /// Makes the tag `name`, or moves it to `commit`.
+    pub fn tag(&self, name: &str, commit: &str) {
+        self.annotated_tag(name, commit, 0);
+    }
+
+    /// The same with so many objects between name and commit: one is an annotated tag, more are tags of tags.
+    pub fn annotated_tag(&self, name: &str, commit: &str, objects: usize) {
+        let tag = Tag { name: name.to_owned(), commit: commit.to_owned(), objects };
+        self.site.repository().set_tag(tag);
+    }
+
+    /// Takes the tag `name` away.
+    pub fn untag(&self, name: &str) {
+        self.site.repository().remove_tag(name);
+    }
+
+    /// Every commit changes `.github/workflows`, and the token has no right to write those. Who names a commit for a release's
+    /// tag needs it, whether there is such a tag or not.
+    pub fn guard_workflows(&self) {
+        self.site.repository().guards_workflows = true;
     }
 
     /// From now on what is published cannot be changed, which is a setting of a repository.

@@ -84,6 +84,16 @@ fn answer(site: &Site, repository: &mut Repository, request: &Request, has_token
     }
     let (hosts, name, digests) = (site.hosts(), repository.name().to_owned(), repository.digests);
     let list = |place: &str| format!("{}/repositories/{}/{place}", hosts.api, Repository::ID);
+    if let ["git", ref git @ ..] = *route {
+        let (at, tags) = (format!("{}/repos/{name}", hosts.api), repository.tags());
+        return match *git {
+            ["ref", "tags", wanted] => {
+                Some(json(200, &tags.iter().find(|tag| tag.name == wanted)?.reference(&at)))
+            }
+            ["tags", sha] => Some(json(200, &tags.iter().find_map(|tag| tag.object(&at, sha))?)),
+            _ => None,
+        };
+    }
     let mut releases = repository.releases();
     releases.retain(|release| has_token || !release.marks.draft);
     let mut published = releases.iter().filter(|release| !release.marks.draft);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::limits::Limits;
+use super::tags::Tag;
 
 /// The repository.
 #[expect(clippy::struct_excessive_bools, reason = "settings that do not depend on one another")]
@@ -20,7 +21,11 @@ pub(super) struct Repository {
     pub(super) immutable: bool,
     /// Whether assets have digests, which older servers do not know.
     pub(super) digests: bool,
+    /// Whether who names a commit needs a right that the token does not have.
+    pub(super) guards_workflows: bool,
     pub(super) limits: Limits,
+    /// Those that were made. A release that was there at the start has one too, at [`Repository::HEAD`].
+    tags: Vec<Tag>,
     /// The folder of the release that was declared the latest.
     latest: Option<String>,
     /// By folder.
@@ -91,6 +96,8 @@ pub(super) enum Name {
 
 impl Repository {
     pub(super) const ID: &str = "1296269";
+    /// The newest commit of the default branch, which is tagged where nobody names one.
+    pub(super) const HEAD: &str = "7fd1a60b01f91b314f59955a4e4d4e80d8edf11d";
 
     pub(super) fn new(root: &Path, name: &str) -> Self {
         let mut repository = Self {
@@ -101,7 +108,9 @@ impl Repository {
             read_only: false,
             immutable: false,
             digests: true,
+            guards_workflows: false,
             limits: Limits::default(),
+            tags: Vec::new(),
             latest: None,
             marks: HashMap::new(),
             folders: Vec::new(),
@@ -136,6 +145,27 @@ impl Repository {
     pub(super) fn mark(&mut self, folder: &str, change: impl FnOnce(&mut Marks)) {
         assert!(self.root.join(folder).is_dir(), "there is no release with the tag `{folder}`");
         change(self.marks.entry(folder.to_owned()).or_default());
+    }
+
+    /// Makes a tag, or moves it.
+    pub(super) fn set_tag(&mut self, tag: Tag) {
+        self.remove_tag(&tag.name);
+        self.tags.push(tag);
+    }
+
+    pub(super) fn remove_tag(&mut self, name: &str) {
+        self.tags.retain(|tag| tag.name != name);
+    }
+
+    /// All tags: no release is published without one.
+    pub(super) fn tags(&mut self) -> Vec<Tag> {
+        let mut tags = self.tags.clone();
+        for release in self.releases().into_iter().filter(|release| !release.marks.draft) {
+            if !tags.iter().any(|tag| tag.name == release.tag) {
+                tags.push(Tag { name: release.tag, commit: Self::HEAD.to_owned(), objects: 0 });
+            }
+        }
+        tags
     }
 
     /// The releases as the folder has them now, newest first.
@@ -203,7 +233,14 @@ impl Repository {
         });
         let tag = self.marks[folder].tag.clone().filter(|_| publishes);
         let folder = match tag {
-            Some(tag) => self.rename_folder(folder, tag),
+            Some(tag) => {
+                if !self.tags.iter().any(|known| known.name == tag) {
+                    let commit = self.marks[folder].commit.clone();
+                    let commit = commit.unwrap_or_else(|| Self::HEAD.to_owned());
+                    self.set_tag(Tag { name: tag.clone(), commit, objects: 0 });
+                }
+                self.rename_folder(folder, tag)
+            }
             None => folder.to_owned(),
         };
         if publishes && make_latest {

@@ -81,6 +81,7 @@ fn create(
 ) -> Result<Reply, Reply> {
     may_write(repository, has_token)?;
     let fields = Fields::read(request)?;
+    may_name_a_commit(repository, &fields)?;
     let Some(tag) = &fields.tag_name else { return Err(invalid("Release", "tag_name", "missing_field")) };
     if is_published(repository, tag) {
         return Err(invalid("Release", "tag_name", "already_exists"));
@@ -99,6 +100,7 @@ fn edit(
     may_write(repository, has_token)?;
     let release = find(repository, id)?;
     let fields = Fields::read(request)?;
+    may_name_a_commit(repository, &fields)?;
     let tag = fields.tag_name.as_ref().unwrap_or(&release.tag);
     if release.is_immutable && fields.tag_name.is_some() {
         return Err(error(422, "Cannot change the tag of an immutable release", "releases/releases"));
@@ -183,6 +185,16 @@ fn may_write(repository: &Repository, has_token: bool) -> Result<(), Reply> {
     if repository.read_only {
         return Err(error(403, "Resource not accessible by personal access token", place)
             .with("x-accepted-github-permissions", "contents=write"));
+    }
+    Ok(())
+}
+
+/// A commit that changes workflows may be tagged only by who may change workflows, and the field alone counts.
+fn may_name_a_commit(repository: &Repository, fields: &Fields) -> Result<(), Reply> {
+    if repository.guards_workflows && fields.target_commitish.is_some() {
+        let place = "releases/releases#create-a-release";
+        return Err(error(403, "Resource not accessible by integration", place)
+            .with("x-accepted-github-permissions", "contents=write; contents=write,workflows=write"));
     }
     Ok(())
 }

@@ -145,3 +145,61 @@ fn what_is_immutable_is_so_once_it_is_published() {
     assert_eq!(send("DELETE", asset, &WRITER, b"").unwrap().status, 422);
     assert_eq!(write("PATCH", release["url"].as_str().unwrap(), &json!({"tag_name": "v9"})).status, 422);
 }
+
+#[test]
+fn a_tag_leads_to_its_commit() {
+    let (_folder, github) = github();
+    let api = format!("{}/repos/owner/name", github.api_url());
+    let reference = || get(&format!("{api}/git/ref/tags/v0.1.0"), &[]);
+    assert_eq!(reference().status, 404);
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    github.tag("v0.1.0", commit);
+    assert_eq!(reference().json()["ref"], "refs/tags/v0.1.0");
+    assert_eq!(
+        (&reference().json()["object"]["type"], &reference().json()["object"]["sha"]),
+        (&json!("commit"), &json!(commit))
+    );
+
+    github.annotated_tag("v0.1.0", commit, 2);
+    let mut object = reference().json()["object"].clone();
+    for _ in 0..2 {
+        assert_eq!(object["type"], "tag");
+        let url = object["url"].as_str().unwrap();
+        assert_eq!(url, format!("{api}/git/tags/{}", object["sha"].as_str().unwrap()));
+        object = get(url, &[]).json()["object"].clone();
+    }
+    assert_eq!((&object["type"], &object["sha"]), (&json!("commit"), &json!(commit)));
+    github.untag("v0.1.0");
+    assert_eq!(reference().status, 404);
+}
+
+#[test]
+fn publishing_tags_the_commit_that_is_named_or_the_newest() {
+    let (_folder, github) = github();
+    let tagged = |tag: &str| get(&format!("{}/repos/owner/name/git/ref/tags/{tag}", github.api_url()), &[]);
+    let commit = "0123456789abcdef0123456789abcdef01234567";
+    create(&github, &json!({"tag_name": "v0.1.0", "draft": true, "target_commitish": commit}));
+    assert_eq!(tagged("v0.1.0").status, 404, "a draft tags nothing");
+    create(&github, &json!({"tag_name": "v0.2.0", "target_commitish": commit, "draft": false}));
+    assert_eq!(tagged("v0.2.0").json()["object"]["sha"], commit);
+    create(&github, &json!({"tag_name": "v0.3.0", "draft": false}));
+    assert_eq!(tagged("v0.3.0").json()["object"]["sha"], "7fd1a60b01f91b314f59955a4e4d4e80d8edf11d");
+    github.tag("v0.4.0", "1123456789abcdef0123456789abcdef01234567");
+    create(&github, &json!({"tag_name": "v0.4.0", "target_commitish": commit, "draft": false}));
+    assert_eq!(tagged("v0.4.0").json()["object"]["sha"], "1123456789abcdef0123456789abcdef01234567");
+}
+
+#[test]
+fn who_may_not_change_workflows_names_no_commit() {
+    let (_folder, github) = github();
+    let release = draft(&github);
+    github.guard_workflows();
+    github.tag("v0.1.0", "main");
+    let url = release["url"].as_str().unwrap();
+    let named = json!({"tag_name": "v0.1.0", "target_commitish": "main"});
+    for refused in [create(&github, &named), write("PATCH", url, &named)] {
+        assert_eq!(refused.status, 403);
+        assert!(refused.headers["x-accepted-github-permissions"].contains("workflows=write"));
+    }
+    assert_eq!(write("PATCH", url, &json!({"tag_name": "v0.1.0", "draft": false})).status, 200);
+}
