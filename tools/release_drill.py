@@ -172,7 +172,8 @@ class Drill:
 
     def publish(self, github: GitHub) -> str:
         """Publishes, and does so once more, which must find nothing to do."""
-        command = ["publish", self.release, "--repo", REPOSITORY_NAME]
+        commit = self.run("git", "rev-parse", "HEAD").strip()
+        command = ["publish", self.release, "--repo", REPOSITORY_NAME, "--target-commitish", commit]
         url = self.tool(*command, **github.token)
         if self.tool(*command, **github.token) != url:
             raise Failure("publishing again does not say the same")

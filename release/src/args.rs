@@ -7,6 +7,7 @@ use encoderfile_registry::{KeyId, Target};
 use semver::Version;
 
 use crate::component::Program;
+use crate::publish::Commit;
 
 /// Checks, packs, indexes, signs, verifies and publishes a release of encoderfile base binaries.
 #[derive(Debug, Parser)]
@@ -195,6 +196,9 @@ Keys of the JSON document, to which later versions may add:
     /// after any failure or interruption, it goes on where it stopped. What is published is never changed: if it is
     /// what the directory holds, there is nothing to do, and otherwise it is refused.
     ///
+    /// The tag `v{version}` must be there, or the commit that is to be tagged be named. A workflow is to push the tag first: its
+    /// token may name no commit that changes `.github/workflows`.
+    ///
     /// The token is read from `GH_TOKEN` or `GITHUB_TOKEN`, and needs write access to the repository's contents.
     /// `GITHUB_API_URL` and `GITHUB_SERVER_URL` name another server than github.com. The address of the release is
     /// printed on standard output, everything else on standard error.
@@ -265,9 +269,9 @@ pub(crate) struct PublishArguments {
     /// is there keeps its own
     #[arg(long, value_name = "FILE")]
     pub(crate) notes: Option<PathBuf>,
-    /// Commit that the tag is made at, if there is no such tag yet [default: the newest of the default branch]
+    /// Commit that is released, all 40 digits: a tag that is there must be at it, and one that is not there is made at it
     #[arg(long, value_name = "SHA")]
-    pub(crate) target_commitish: Option<String>,
+    pub(crate) target_commitish: Option<Commit>,
     /// Leave it a draft, to be published by hand or by another run
     #[arg(long)]
     pub(crate) draft: bool,

@@ -11,6 +11,7 @@ mod files;
 mod journal;
 mod patience;
 mod repository;
+mod tag;
 mod upload;
 
 use std::fmt;
@@ -31,6 +32,8 @@ use crate::publish::files::{File, Files};
 use crate::publish::journal::{Journal, tell};
 use crate::publish::patience::Patience;
 use crate::publish::repository::Repository;
+pub(crate) use crate::publish::tag::Commit;
+use crate::publish::tag::commit_to_tag;
 use crate::publish::upload::{ensure_uploaded, upload_address};
 
 /// What came of it.
@@ -115,10 +118,13 @@ fn interrupted() -> io::Result<impl Future<Output = ()>> {
 
 async fn carry_out(repository: &Repository<'_>, wish: &Wish<'_>) -> Result<Outcome, PublishError> {
     let Wish { arguments, files, tag, .. } = wish;
-    let (releases, release) = match repository.find(tag).await? {
-        (releases, Some(release)) => (releases, release),
-        (releases, None) if arguments.dry_run => return Ok(plan_new(&releases, wish)),
-        (releases, None) => (releases, create(repository, wish).await?),
+    let wanted = arguments.target_commitish.as_ref();
+    let (releases, found) = repository.find(tag).await?;
+    let commit = commit_to_tag(repository, tag, wanted).await?;
+    let release = match found {
+        Some(release) => release,
+        None if arguments.dry_run => return Ok(plan_new(&releases, wish, commit)),
+        None => create(repository, wish, commit).await?,
     };
     let url = release.html_url.to_string();
     if !release.draft {
@@ -146,7 +152,7 @@ async fn carry_out(repository: &Repository<'_>, wish: &Wish<'_>) -> Result<Outco
                 Judgement::Different { found } => format!("replace {}, which is {found}", file.name),
             });
         }
-        return Ok(Outcome::Plan { lines: finish_plan(lines, &releases, wish) });
+        return Ok(Outcome::Plan { lines: finish_plan(lines, &releases, wish, commit) });
     }
 
     repository.journal().draft(&url);
@@ -166,8 +172,9 @@ async fn carry_out(repository: &Repository<'_>, wish: &Wish<'_>) -> Result<Outco
     }
 
     let is_latest = is_latest(&releases, &files.version);
+    // The uploads took their time, in which a tag may come, go or move.
+    let commit = commit_to_tag(repository, tag, wanted).await?;
     repository.journal().publishing();
-    let commit = arguments.target_commitish.as_deref();
     let published = repository.publish(&release, &files.version, commit, is_latest).await?;
     let rank = if is_latest { "as the latest release" } else { "not as the latest release" };
     tell(&format!("published `{tag}`, {rank}"));
@@ -175,11 +182,14 @@ async fn carry_out(repository: &Repository<'_>, wish: &Wish<'_>) -> Result<Outco
 }
 
 /// Makes the draft. An answer that got lost may have made it too, so that it is looked for before each new try.
-async fn create(repository: &Repository<'_>, wish: &Wish<'_>) -> Result<Release, PublishError> {
-    let Wish { arguments, files, notes, tag } = wish;
+async fn create(
+    repository: &Repository<'_>,
+    wish: &Wish<'_>,
+    commit: Option<&Commit>,
+) -> Result<Release, PublishError> {
+    let Wish { files, notes, tag, .. } = wish;
     let mut failures = 0;
     loop {
-        let commit = arguments.target_commitish.as_deref();
         let failure = match repository.create(tag, &files.version, notes.as_deref(), commit).await {
             Ok(release) => {
                 tell(&format!("created the draft {}", release.html_url));
@@ -232,17 +242,26 @@ fn is_latest(releases: &[Release], version: &Version) -> bool {
     version.pre.is_empty() && !versions.any(|other: Version| other.pre.is_empty() && other > *version)
 }
 
-fn plan_new(releases: &[Release], wish: &Wish<'_>) -> Outcome {
+fn plan_new(releases: &[Release], wish: &Wish<'_>, commit: Option<&Commit>) -> Outcome {
     let mut lines = vec![format!("create a draft of `{}` in {}", wish.tag, wish.arguments.repo)];
     lines.extend(wish.files.list.iter().map(upload_line));
-    Outcome::Plan { lines: finish_plan(lines, releases, wish) }
+    Outcome::Plan { lines: finish_plan(lines, releases, wish, commit) }
 }
 
 fn upload_line(file: &File) -> String {
     format!("upload  {} ({} bytes)", file.name, file.bytes.len())
 }
 
-fn finish_plan(mut lines: Vec<String>, releases: &[Release], wish: &Wish<'_>) -> Vec<String> {
+fn finish_plan(
+    mut lines: Vec<String>,
+    releases: &[Release],
+    wish: &Wish<'_>,
+    commit: Option<&Commit>,
+) -> Vec<String> {
+    // A draft tags nothing.
+    if let Some(commit) = commit.filter(|_| !wish.arguments.draft) {
+        lines.push(format!("tag     {commit} as `{}`", wish.tag));
+    }
     lines.push(match (wish.arguments.draft, is_latest(releases, &wish.files.version)) {
         (true, _) => format!("leave `{}` a draft", wish.tag),
         (false, true) => format!("publish `{}`, as the latest release", wish.tag),

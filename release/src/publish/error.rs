@@ -8,6 +8,7 @@ use encoderfile_registry::{ConnectionError, InvalidToken, SourceError};
 use jiff::Timestamp;
 use semver::Version;
 
+use crate::publish::Commit;
 use crate::publish::comparison::Difference;
 use crate::publish::journal::Stage;
 
@@ -55,7 +56,14 @@ pub(crate) enum PublishError {
     #[error("`{url}` does not accept the token")]
     Unauthorized { url: String, answer: String },
     #[error("the token may not {action}")]
-    Forbidden { action: String, repository: String, answer: String, needs: Option<String> },
+    Forbidden {
+        action: String,
+        repository: String,
+        answer: String,
+        needs: Option<String>,
+        /// The commit that was named, if it is that which the token may not.
+        named: Option<Commit>,
+    },
     #[error("cannot {action}: there is nothing, or nothing for this token")]
     NotFound { action: String, repository: String, answer: String },
     #[error("cannot {action}: repository `{repository}` has another address now")]
@@ -63,6 +71,12 @@ pub(crate) enum PublishError {
     #[error("uploads would go to another server, which is not to see the token")]
     ForeignUploads { expected: Vec<String>, found: String },
 
+    #[error("there is no tag `{tag}`")]
+    NoTag { tag: String },
+    #[error("tag `{tag}` is not at the commit that is to be released")]
+    OtherCommit { tag: String, expected: Commit, found: Commit },
+    #[error("tag `{tag}` is not that of a commit")]
+    NoCommit { tag: String, found: String },
     #[error("there are several drafts of `{tag}`")]
     SeveralDrafts { tag: String, urls: Vec<String> },
     #[error("draft `{url}` has files that are not in the folder")]
@@ -117,6 +131,10 @@ impl PublishError {
                 let expected = expected.iter().map(|host| ("expected", host.clone()));
                 expected.chain([("found", found.clone())]).collect()
             }
+            Self::OtherCommit { expected, found, .. } => {
+                vec![("expected", expected.to_string()), ("found", found.to_string())]
+            }
+            Self::NoCommit { found, .. } => vec![("found", found.clone())],
             Self::SeveralDrafts { urls, .. } => urls.iter().map(|url| ("draft", url.clone())).collect(),
             Self::Strangers { names, .. } => names.iter().map(|name| ("file", name.clone())).collect(),
             Self::NotStored { difference, .. } => vec![("found", difference.found.clone())],
@@ -142,6 +160,11 @@ impl PublishError {
             Self::Unauthorized { .. } => {
                 "check the token in `GH_TOKEN` or `GITHUB_TOKEN`: it may have expired".to_owned()
             }
+            Self::Forbidden { named: Some(commit), .. } => format!(
+                "push a tag of {commit} and run the same command again: where the tag is there, no commit has to be named, which \
+                 takes `Workflows: write` if the commit changes `.github/workflows`, and a workflow's token never has that; and \
+                 {NEEDED}"
+            ),
             Self::Forbidden { .. } => NEEDED.to_owned(),
             Self::NotFound { .. } => format!("check the repository's name; {NEEDED}"),
             Self::Moved { .. } => "name it with `--repo` as it is called now".to_owned(),
@@ -156,6 +179,12 @@ impl PublishError {
             | Self::NotStored { .. } => AGAIN.to_owned(),
             Self::NotReadBack { .. } => {
                 format!("somebody else may be uploading; {AGAIN}, and replaces what is wrong in a draft")
+            }
+            Self::NoTag { .. } => "push it first, or name the commit with `--target-commitish`".to_owned(),
+            Self::OtherCommit { .. } => {
+                "one of the two is a mistake: release the commit that is tagged, or, where the tag has moved since others saw it, \
+                 make a new version"
+                    .to_owned()
             }
             Self::SeveralDrafts { .. } => "delete all but one of them".to_owned(),
             Self::Strangers { .. } => {
@@ -181,6 +210,9 @@ impl PublishError {
             | Self::NoSignature { .. }
             | Self::ForeignSignature { .. }
             | Self::NoNotes { .. }
+            | Self::NoTag { .. }
+            | Self::OtherCommit { .. }
+            | Self::NoCommit { .. }
             | Self::Strangers { .. }
             | Self::NotStored { .. }
             | Self::NotReadBack { .. }

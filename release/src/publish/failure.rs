@@ -6,7 +6,7 @@ use encoderfile_registry::{ApiError, GitHubRepository, RateLimit};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::publish::PublishError;
+use crate::publish::{Commit, PublishError};
 
 /// What GitHub asks for where a refusal for too many requests at a time says nothing of when to come again.
 const SECONDARY_PAUSE: Duration = Duration::from_mins(1);
@@ -33,6 +33,16 @@ impl Failure {
     /// A failure that may pass.
     pub(crate) fn passing(error: PublishError) -> Self {
         Self { error, retry: Retry::Later(None) }
+    }
+
+    /// The failure of a request that named a commit: that takes a right more, where the commit changes workflows.
+    pub(crate) fn of_naming(mut self, named: Option<&Commit>) -> Self {
+        if let PublishError::Forbidden { needs: Some(needs), named: names, .. } = &mut self.error
+            && needs.contains("workflows=write")
+        {
+            *names = named.cloned();
+        }
+        self
     }
 
     /// What a request comes to that was to `action` at the repository.
@@ -90,7 +100,8 @@ impl Answer<'_> {
             404 => never(PublishError::NotFound { action, repository, answer }),
             403 => {
                 let needs = headers.get("x-accepted-github-permissions").and_then(|text| text.to_str().ok());
-                never(PublishError::Forbidden { action, repository, answer, needs: needs.map(printable) })
+                let needs = needs.map(printable);
+                never(PublishError::Forbidden { action, repository, answer, needs, named: None })
             }
             408 | 429 | 500.. => {
                 let error = PublishError::Status { action, url, answer };

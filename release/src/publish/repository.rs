@@ -11,19 +11,23 @@ use octocrab::{Octocrab, Page};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, LOCATION};
 use reqwest::{Client, Response, redirect};
 use semver::Version;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::publish::PublishError;
-use crate::publish::failure::Failure;
+use crate::publish::failure::{Failure, Retry};
 use crate::publish::journal::Journal;
 use crate::publish::patience::Patience;
+use crate::publish::tag::Commit;
 
 /// As many as the API gives at once.
 const PER_PAGE: u8 = 100;
 /// Ten thousand releases: the API itself gives no more.
 const MAX_PAGES: usize = 100;
+/// Tags of tags of tags: more than anybody has made.
+const MAX_TAGS: usize = 10;
 /// From the API to the storage, and what a storage may do.
 const MAX_REDIRECTS: usize = 5;
 
@@ -76,6 +80,38 @@ impl<'a> Repository<'a> {
             .await
     }
 
+    /// The commit that a tag names, if there is such a tag.
+    pub(crate) async fn tagged_commit(&self, tag: &str) -> Result<Option<Commit>, PublishError> {
+        let (owner, name) = self.at.owner_and_name();
+        let action = format!("look up the tag `{tag}`");
+        self.patience
+            .persist(async || {
+                let reference = format!("/repos/{owner}/{name}/git/ref/tags/{tag}");
+                let pointer = match self.answer(&action, self.api.get(reference, None::<&()>)).await? {
+                    Err(ApiError::Refused { status, .. }) if status == 404 => return Ok(None),
+                    answer => answer.map_err(|error| Failure::of(error, &action, &self.at))?,
+                };
+                let Pointer { mut object } = pointer;
+                // A tag with a message is an object of its own, which points to what is tagged.
+                for _ in 0..MAX_TAGS {
+                    if object.kind != "tag" {
+                        break;
+                    }
+                    let next = format!("/repos/{owner}/{name}/git/tags/{}", object.sha);
+                    object = self.ask::<Pointer>(&action, self.api.get(next, None::<&()>)).await?.object;
+                }
+                let commit = object.sha.parse().ok().filter(|_| object.kind == "commit");
+                commit.map(Some).ok_or_else(|| {
+                    let found = format!("{} {}", object.kind, object.sha);
+                    Failure {
+                        error: PublishError::NoCommit { tag: tag.to_owned(), found },
+                        retry: Retry::Never,
+                    }
+                })
+            })
+            .await
+    }
+
     /// The files of a release, half uploaded ones too.
     pub(crate) async fn assets(&self, release: &Release) -> Result<Vec<Asset>, PublishError> {
         let (owner, name) = self.at.owner_and_name();
@@ -95,7 +131,7 @@ impl<'a> Repository<'a> {
         tag: &str,
         version: &Version,
         notes: Option<&str>,
-        commit: Option<&str>,
+        commit: Option<&Commit>,
     ) -> Result<Release, Failure> {
         let (owner, name) = self.at.owner_and_name();
         let action = format!("create the release `{tag}`");
@@ -104,9 +140,9 @@ impl<'a> Repository<'a> {
         let mut release = releases.create(tag).name(tag).body(notes).draft(true);
         release = release.prerelease(!version.pre.is_empty()).make_latest(MakeLatest::False);
         if let Some(commit) = commit {
-            release = release.target_commitish(commit);
+            release = release.target_commitish(commit.as_str());
         }
-        self.ask(&action, release.send()).await
+        self.ask(&action, release.send()).await.map_err(|failure| failure.of_naming(commit))
     }
 
     /// Publishes a draft.
@@ -114,7 +150,7 @@ impl<'a> Repository<'a> {
         &self,
         draft: &Release,
         version: &Version,
-        commit: Option<&str>,
+        commit: Option<&Commit>,
         is_latest: bool,
     ) -> Result<Release, PublishError> {
         let (owner, name) = self.at.owner_and_name();
@@ -127,7 +163,7 @@ impl<'a> Repository<'a> {
             let mut release = releases.update(id).draft(false).prerelease(!version.pre.is_empty());
             release = release.tag_name(&draft.tag_name).make_latest(make_latest);
             if let Some(commit) = commit {
-                release = release.target_commitish(commit);
+                release = release.target_commitish(commit.as_str());
             }
             let failure = match self.ask(&action, release.send()).await {
                 Ok(release) if !release.draft => return Ok(release),
@@ -135,7 +171,7 @@ impl<'a> Repository<'a> {
                     let reason = "it is still a draft".to_owned();
                     Failure::passing(PublishError::Unusable { action: action.clone(), reason })
                 }
-                Err(failure) => failure,
+                Err(failure) => failure.of_naming(commit),
             };
             self.patience.pause(&mut failures, failure).await?;
             // The answer may have been lost, and what is published may be impossible to change.
@@ -266,4 +302,17 @@ impl<'a> Repository<'a> {
             Failure::passing(PublishError::Stalled { action, patience, sent: None })
         })
     }
+}
+
+/// What a reference, or a tag with a message, points to.
+#[derive(Deserialize)]
+struct Pointer {
+    object: Object,
+}
+
+#[derive(Deserialize)]
+struct Object {
+    #[serde(rename = "type")]
+    kind: String,
+    sha: String,
 }

@@ -4,6 +4,7 @@ mod faults;
 mod interruptions;
 mod refusals;
 mod secrets;
+mod tags;
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ use crate::{VERSION, Workshop, error_of};
 
 const REPOSITORY: &str = "acme/models";
 const TOKEN: &str = "ghp_aVerySecretToken";
+/// What is released, which its tag is at.
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const SIGN: [&str; 3] = ["sign", "dist", "--key=keys/encoderfile.key"];
 
 /// The folder of a signed release.
@@ -52,6 +55,7 @@ impl<'a> Hub<'a> {
         }
         let github = GitHub::start(root.path(), REPOSITORY);
         github.token(TOKEN);
+        github.tag("v0.3.0", COMMIT);
         Self { workshop, root, github }
     }
 
@@ -219,7 +223,7 @@ fn a_release_goes_from_a_folder_to_its_users() {
     workshop
         .write("CHANGELOG.md", b"# Changelog\n\n## [0.3.0] - 2026-01-02\n### Added\n- Much.\n\n## [0.2.0]\n");
     let hub = Hub::with(&workshop, &[]);
-    let told = hub.publish(&["--notes=CHANGELOG.md", "--target-commitish=0123abc"]);
+    let told = hub.publish(&["--notes=CHANGELOG.md", "--target-commitish", COMMIT]);
     let api = hub.github.api.requests("");
     hub.assert_published();
 
@@ -240,20 +244,21 @@ fn a_release_goes_from_a_folder_to_its_users() {
     assert_eq!(
         hub.sent("POST"),
         json!({
-            "tag_name": "v0.3.0", "target_commitish": "0123abc", "name": "v0.3.0",
+            "tag_name": "v0.3.0", "name": "v0.3.0",
             "body": "### Added\n- Much.", "draft": true, "prerelease": false, "make_latest": "false",
         })
     );
     assert_eq!(
         hub.sent("PATCH"),
         json!({
-            "release_id": 5_000_000, "tag_name": "v0.3.0", "target_commitish": "0123abc", "draft": false,
+            "release_id": 5_000_000, "tag_name": "v0.3.0", "draft": false,
             "prerelease": false, "make_latest": "true",
         })
     );
     // All was read back before it was published.
     assert_eq!(api.last().unwrap().method, "PATCH");
-    assert_eq!((&*api[api.len() - 2].method, api[api.len() - 2].path.ends_with("/assets")), ("GET", true));
+    assert!(api[api.len() - 2].path.ends_with("/git/ref/tags/v0.3.0"), "{api:?}");
+    assert_eq!((&*api[api.len() - 3].method, api[api.len() - 3].path.ends_with("/assets")), ("GET", true));
 
     let cache = tempfile::tempdir().unwrap();
     let registry = hub.registry(&cache);
@@ -344,6 +349,7 @@ fn only_the_newest_stable_version_is_the_latest() {
     workshop.run(&["keygen", "--out=keys"]);
     workshop.run(&SIGN);
     let hub = Hub::with(&workshop, &["v0.2.0"]);
+    hub.github.tag("v0.4.0-rc.1", COMMIT);
     let output = hub.command(&[]).output().unwrap();
     assert!(output.status.success(), "{}", error_of(&output));
     assert!(error_of(&output).ends_with("published `v0.4.0-rc.1`, not as the latest release\n"));

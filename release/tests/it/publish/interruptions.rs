@@ -127,7 +127,7 @@ fn ctrl_c_leaves_a_draft_and_says_so() {
 fn a_signal_at_the_last_step_does_not_say_that_nothing_is_published() {
     let workshop = signed();
     let hub = Hub::new(&workshop);
-    let told = hub.checked_refusal(130, &stop(&hub, "api", 4, Signal::INT));
+    let told = hub.checked_refusal(130, &stop(&hub, "api", 6, Signal::INT));
     assert!(told.contains("\nhint: it may be published or not; run the same command again: "), "{told}");
     hub.publish(&[]);
     hub.assert_published();

@@ -57,7 +57,7 @@ fn an_immutable_release_is_published_like_any_other() {
     let hub = Hub::new(&workshop);
     hub.github.immutable_releases();
     // What was published although the answer got lost cannot be changed any more.
-    hub.github.api.misbehave_after("", 4, Fault::LoseAnswer, 1);
+    hub.github.api.misbehave_after("", 6, Fault::LoseAnswer, 1);
     hub.publish(&[]);
     hub.assert_published();
     assert_eq!(hub.ask("/releases/latest")["immutable"], true);
@@ -166,7 +166,7 @@ fn of_several_drafts_none_is_chosen() {
 #[test]
 fn a_request_that_is_refused_is_not_sent_again() {
     let workshop = signed();
-    for (step, what) in [(1, "create the release `v0.3.0`"), (4, "publish `v0.3.0`")] {
+    for (step, what) in [(2, "create the release `v0.3.0`"), (6, "publish `v0.3.0`")] {
         let hub = Hub::new(&workshop);
         hub.github.api.misbehave_after("", step, Fault::Status(422, vec![]), 1);
         let error = hub.refuse(1, &[]);

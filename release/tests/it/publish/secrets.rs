@@ -19,10 +19,16 @@ fn stranger() -> (Server, String) {
 fn lying(hub: &Hub, path: &str, change: impl Fn(&mut Value)) -> Server {
     let mut answer = hub.ask(path);
     change(&mut answer);
-    let answer = Arc::new(answer.to_string());
-    Server::start_with(move |_| {
+    let (answer, tag) = (Arc::new(answer.to_string()), tag(hub));
+    Server::start_with(move |request| {
+        let answer = if request.path.contains("/git/ref/") { &tag } else { &*answer };
         Reply::bytes(200, answer.as_bytes()).with("Content-Type", "application/json; charset=utf-8")
     })
+}
+
+/// The tag's reference, as `hub` has it.
+fn tag(hub: &Hub) -> String {
+    hub.ask("/git/ref/tags/v0.3.0").to_string()
 }
 
 #[test]
@@ -67,7 +73,7 @@ fn an_answer_cannot_lead_uploads_to_another_server() {
             );
             assert!(error.contains(&format!("  found:    {address}/repos/")), "{error}");
         }
-        assert_eq!(api.requests("").len(), 1);
+        assert_eq!(api.requests("").len(), 2);
     }
     assert_eq!(server.requests("").len(), 0);
 }
@@ -77,7 +83,7 @@ fn a_redirect_does_not_get_the_token_and_nothing_is_sent_there() {
     let workshop = signed();
     let hub = Hub::new(&workshop);
     let (server, url) = stranger();
-    for (step, status) in [(0, 301), (0, 302), (1, 307), (1, 308), (4, 307)] {
+    for (step, status) in [(0, 301), (0, 302), (1, 301), (2, 307), (2, 308), (6, 307)] {
         let headers = vec![("Location", format!("{url}/somewhere"))];
         let count = hub.github.api.requests("").len();
         hub.github.api.misbehave_after("", step, encoderfile_testing::Fault::Status(status, headers), 1);
@@ -100,8 +106,11 @@ fn a_next_page_at_another_server_does_not_get_the_token() {
     let hub = Hub::new(&workshop);
     let other = Server::start_with(|_| Reply::bytes(200, "[]").with("Content-Type", "application/json"));
     let next = format!("<{}/more>; rel=\"next\"", other.url());
-    let list = hub.ask("/releases").to_string();
-    let api = Server::start_with(move |_| Reply::bytes(200, list.as_bytes()).with("Link", next.clone()));
+    let (list, tag) = (hub.ask("/releases").to_string(), tag(&hub));
+    let api = Server::start_with(move |request| match request.path.contains("/git/ref/") {
+        true => Reply::bytes(200, tag.as_bytes()),
+        false => Reply::bytes(200, list.as_bytes()).with("Link", next.clone()),
+    });
     let mut command = hub.command(&["--dry-run"]);
     command.env("GITHUB_API_URL", api.url());
     let output = command.output().unwrap();
