@@ -22,7 +22,8 @@ use crate::publish::Commit;
   encoderfile-release index --version 0.1.0 dist/v0.1.0
   encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
   encoderfile-release verify dist/v0.1.0 --trusted-key ~/keys/encoderfile.pub
-  encoderfile-release publish dist/v0.1.0 --repo encoderfile/encoderfile --notes CHANGELOG.md
+  encoderfile-release publish dist/v0.1.0 --repo encoderfile/encoderfile --notes CHANGELOG.md \\
+      --trusted-key ~/keys/encoderfile.pub
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 a check did not hold, 5 network, 130 interrupted."
 )]
@@ -192,6 +193,7 @@ Keys of the JSON document, to which later versions may add:
 
     /// Publish the release of a directory at GitHub
     ///
+    /// Verifies the directory as `verify` does, and that each of its signatures is by a trusted key and no target is missing.
     /// Makes a draft, uploads all files, reads back their names, sizes and hashes, and only then publishes. Run again
     /// after any failure or interruption, it goes on where it stopped. What is published is never changed: if it is
     /// what the directory holds, there is nothing to do, and otherwise it is refused.
@@ -265,6 +267,12 @@ pub(crate) struct PublishArguments {
     /// Repository
     #[arg(long, value_name = "OWNER/NAME")]
     pub(crate) repo: String,
+    /// Minisign public key, or a file with some; may be given several times. Without it, the project's own count
+    #[arg(long = "trusted-key", value_name = "FILE-OR-KEY")]
+    pub(crate) trusted_keys: Vec<String>,
+    /// Publish a release that has not every program for every target; users of the others will not find it
+    #[arg(long)]
+    pub(crate) allow_missing_targets: bool,
     /// Changelog, whose section for the version becomes the release's text; or a file that is that text. A draft that
     /// is there keeps its own
     #[arg(long, value_name = "FILE")]

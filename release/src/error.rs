@@ -81,6 +81,8 @@ pub(crate) enum Error {
 
     #[error("`{}` does not tell what its program is made of", .path.display())]
     Sbom { path: PathBuf, source: Box<SbomError> },
+    #[error("`{}` is a signature of a file that is not there", .path.display())]
+    SignatureOfNothing { path: PathBuf },
     #[error("`{}` has no signature", .path.display())]
     Unsigned { path: PathBuf },
     #[error("`{}` is not to be believed", .path.display())]
@@ -209,7 +211,7 @@ impl Error {
             Self::Untrusted { .. } => {
                 "compare the key with the one that the project shows elsewhere, and the files with another source's".into()
             }
-            Self::SbomWithoutArchive { .. } => "remove it, or pack that program too".into(),
+            Self::SbomWithoutArchive { .. } | Self::SignatureOfNothing { .. } => "remove it, or pack that program too".into(),
             Self::UnknownFiles { .. } => "move them away: all of a release's files are published".into(),
             Self::CliWithoutRuntime { target, .. } => {
                 format!("pack both: `encoderfile-release pack --target {target} --runtime FILE --cli FILE`")
@@ -264,6 +266,7 @@ impl Error {
             | Self::CliWithoutRuntime { .. }
             | Self::SbomWithoutArchive { .. }
             | Self::Sbom { .. }
+            | Self::SignatureOfNothing { .. }
             | Self::Unsigned { .. }
             | Self::Untrusted { .. }
             | Self::Disagrees { .. }

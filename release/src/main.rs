@@ -64,7 +64,9 @@ fn run(command: Command) -> Result<String, Error> {
         Command::Pack(arguments) => pack::pack(&arguments)?.to_string(),
         Command::Index { version, directory } => index::index(&directory, &version)?.to_string(),
         Command::Sign { directory, keys } => sign::sign(&directory, &keys, keygen::password_at)?.to_string(),
-        Command::Verify { directory, trusted_keys } => verify::verify(&directory, &trusted_keys)?.to_string(),
+        Command::Verify { directory, trusted_keys } => {
+            verify::verify(&directory, &verify::trusted_keys(&trusted_keys)?)?.to_string()
+        }
         Command::Publish(arguments) => publish::publish(&arguments)?.to_string(),
         Command::ThirdParty { program, target, out, manifest_path } => {
             let notices = Notices {

@@ -35,6 +35,7 @@ use crate::publish::repository::Repository;
 pub(crate) use crate::publish::tag::Commit;
 use crate::publish::tag::commit_to_tag;
 use crate::publish::upload::{ensure_uploaded, upload_address};
+use crate::verify::trusted_keys;
 
 /// What came of it.
 pub(crate) enum Outcome {
@@ -46,7 +47,8 @@ pub(crate) enum Outcome {
 
 /// Publishes the release in a directory.
 pub(crate) fn publish(arguments: &PublishArguments) -> Result<Outcome, Error> {
-    let files = Files::read(&arguments.directory)?;
+    let keys = trusted_keys(&arguments.trusted_keys)?;
+    let files = Files::read(&arguments.directory, &keys, arguments.allow_missing_targets)?;
     let notes = match &arguments.notes {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;

@@ -76,7 +76,7 @@ type SignedFiles = Vec<(PathBuf, Vec<u8>, String)>;
 
 /// Reads a release and checks that its index describes it. The same bytes are checked and signed, so that nobody can change a
 /// file in between.
-pub(crate) fn release_files(directory: &Path) -> Result<(Folder, SignedFiles), Error> {
+fn release_files(directory: &Path) -> Result<(Folder, SignedFiles), Error> {
     let index_path = directory.join(INDEX_NAME);
     let document = std::fs::read(&index_path).map_err(Error::io("read", &index_path))?;
     let index =

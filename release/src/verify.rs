@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use encoderfile_registry::{
-    ArchiveFile, BaseIndex, Floor, INDEX_NAME, KeyId, RUNTIME_MEMBER, SignedIndex, Target, TrustError,
-    TrustedKeys, archive_trusted_comment,
+    ArchiveFile, BaseIndex, Floor, INDEX_NAME, KeyError, KeyId, RUNTIME_MEMBER, SignedIndex, Target,
+    TrustError, TrustedKeys, archive_trusted_comment, trusted_comment,
 };
 use semver::Version;
 
@@ -20,62 +20,85 @@ use crate::sign::indexed_files;
 
 /// A release in which all is as it should be.
 pub(crate) struct Verified {
-    version: Version,
-    key_ids: BTreeSet<KeyId>,
-    programs: Vec<VerifiedProgram>,
+    pub(crate) version: Version,
+    pub(crate) programs: Vec<VerifiedProgram>,
+    /// All files of the release but the signatures, which each has with it.
+    pub(crate) files: Vec<VerifiedFile>,
+}
+
+/// A file, with the bytes that were looked at, so that nobody can change it before they are used.
+pub(crate) struct VerifiedFile {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    /// What each signature of it has to say. None for what has no signatures of its own.
+    pub(crate) comment: Option<String>,
+    pub(crate) signatures: Vec<VerifiedSignature>,
+}
+
+/// A signature that holds, or is by a key that does not count.
+pub(crate) struct VerifiedSignature {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) signer: Result<KeyId, TrustError>,
 }
 
 /// A program of the release.
-struct VerifiedProgram {
-    target: Target,
-    name: &'static str,
+pub(crate) struct VerifiedProgram {
+    pub(crate) target: Target,
+    pub(crate) name: &'static str,
     floor: Floor,
     onnxruntime: Option<String>,
     /// How many components its SBOM names.
     components: Option<usize>,
 }
 
-/// Verifies the release in `directory` as one that the owner of a trusted key made: the project's own keys where none is given.
-pub(crate) fn verify(directory: &Path, trusted_keys: &[String]) -> Result<Verified, Error> {
-    let keys = keys(trusted_keys).map_err(|source| Error::TrustedKey { source })?;
+/// Verifies the release in `directory` as one that the owner of one of the `keys` made.
+pub(crate) fn verify(directory: &Path, keys: &TrustedKeys) -> Result<Verified, Error> {
     let folder = Folder::open(directory)?;
     let index_path = directory.join(INDEX_NAME);
     let bytes = std::fs::read(&index_path).map_err(Error::io("read", &index_path))?;
     // Whose version it is, the signature has to say too.
     let invalid = |source| Error::Index { path: index_path.clone(), source };
     let version = BaseIndex::parse(&bytes).map_err(invalid)?.version;
-    let mut key_ids = BTreeSet::new();
     let mut index = None;
-    let index_signers = signers(&folder, &index_path, |signature| {
-        let signed = SignedIndex::verify(&keys, bytes.clone(), signature, &version)?;
+    let signatures = signatures(&folder, &index_path, |signature| {
+        let signed = SignedIndex::verify(keys, bytes.clone(), signature, &version)?;
         index = Some(signed.index);
         Ok(signed.key_id)
     })?;
-    key_ids.extend(index_signers);
     let index = index.expect("somebody signed it");
 
-    let files = indexed_files(&folder, directory, &index)?;
-    for (path, bytes) in &files {
+    let mut files = Vec::new();
+    for (path, bytes) in indexed_files(&folder, directory, &index)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // The index vouches for what is about the archives.
         if name.ends_with(encoderfile_registry::SBOM_SUFFIX) {
+            files.push(VerifiedFile { path, bytes, comment: None, signatures: Vec::new() });
             continue;
         }
         let expected = archive_trusted_comment(&name, &version);
-        let archive_signers = signers(&folder, path, |signature| {
+        let signatures = self::signatures(&folder, &path, |signature| {
             let signature = String::from_utf8(signature)
                 .map_err(|_| TrustError::Malformed { reason: "it is not text".to_owned() })?;
-            let (key_id, found) = keys.verify(bytes, &signature)?;
+            let (key_id, found) = keys.verify(&bytes, &signature)?;
             if found != expected {
                 return Err(TrustError::WrongComment { expected: expected.clone(), found });
             }
             Ok(key_id)
         })?;
-        key_ids.extend(archive_signers);
+        files.push(VerifiedFile { path, bytes, comment: Some(expected), signatures });
+    }
+    let comment = Some(trusted_comment(&version));
+    files.push(VerifiedFile { path: index_path, bytes, comment, signatures });
+    let looked_at =
+        |path: &PathBuf| files.iter().flat_map(|file| &file.signatures).any(|known| known.path == *path);
+    if let Some(path) = folder.signatures.values().flatten().find(|path| !looked_at(path)) {
+        return Err(Error::SignatureOfNothing { path: path.clone() });
     }
 
     let file = |file: &ArchiveFile| {
-        let found = files.iter().find(|(path, _)| path.ends_with(&file.name));
-        found.expect("all files of the index are there")
+        let found = files.iter().find(|known| known.path.ends_with(&file.name));
+        found.map(|file| (&file.path, &file.bytes)).expect("all files of the index are there")
     };
     let mut programs = Vec::new();
     for (&target, entry) in &index.targets {
@@ -104,10 +127,15 @@ pub(crate) fn verify(directory: &Path, trusted_keys: &[String]) -> Result<Verifi
             programs.push(program(path, &facts, &version, &unpacked, entry.cli_sbom.as_ref().map(file))?);
         }
     }
-    Ok(Verified { version, key_ids, programs })
+    Ok(Verified { version, programs, files })
 }
 
-fn keys(given: &[String]) -> Result<TrustedKeys, encoderfile_registry::KeyError> {
+/// The keys that count: those that are given, or the project's own where none is.
+pub(crate) fn trusted_keys(given: &[String]) -> Result<TrustedKeys, Error> {
+    keys(given).map_err(|source| Error::TrustedKey { source })
+}
+
+fn keys(given: &[String]) -> Result<TrustedKeys, KeyError> {
     let compiled_in = TrustedKeys::compiled_in()?;
     if given.is_empty() {
         return Ok(compiled_in);
@@ -117,32 +145,33 @@ fn keys(given: &[String]) -> Result<TrustedKeys, encoderfile_registry::KeyError>
     Ok(keys)
 }
 
-/// Who signed a file: at least one whose signatures count. One that does not hold is an error even if another does.
-fn signers(
+/// The signatures of a file: at least one by a key that counts. One that does not hold is an error even if another does.
+fn signatures(
     folder: &Folder,
     path: &Path,
     mut verify: impl FnMut(Vec<u8>) -> Result<KeyId, TrustError>,
-) -> Result<Vec<KeyId>, Error> {
+) -> Result<Vec<VerifiedSignature>, Error> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let signatures = folder.signatures.get(name.as_ref()).map(Vec::as_slice).unwrap_or_default();
-    let mut signers = Vec::new();
-    let mut unknown = None;
-    for signature in signatures {
-        let bytes = std::fs::read(signature).map_err(Error::io("read", signature))?;
-        match verify(bytes) {
-            Ok(key_id) => signers.push(key_id),
+    let paths = folder.signatures.get(name.as_ref()).map(Vec::as_slice).unwrap_or_default();
+    let mut signatures = Vec::new();
+    for path_of_signature in paths {
+        let bytes = std::fs::read(path_of_signature).map_err(Error::io("read", path_of_signature))?;
+        let signer = verify(bytes.clone());
+        match signer {
             // Of the other key, while one takes the place of another.
-            Err(source @ (TrustError::UnknownKey { .. } | TrustError::Revoked { .. })) => {
-                unknown.get_or_insert(source);
-            }
+            Ok(_) | Err(TrustError::UnknownKey { .. } | TrustError::Revoked { .. }) => {}
             Err(source) => return Err(Error::Untrusted { path: path.to_owned(), source: Box::new(source) }),
         }
+        signatures.push(VerifiedSignature { path: path_of_signature.clone(), bytes, signer });
     }
-    match unknown {
-        _ if !signers.is_empty() => Ok(signers),
-        Some(source) => Err(Error::Untrusted { path: path.to_owned(), source: Box::new(source) }),
-        None => Err(Error::Unsigned { path: path.to_owned() }),
+    if signatures.iter().any(|signature| signature.signer.is_ok()) {
+        return Ok(signatures);
     }
+    let path = path.to_owned();
+    Err(match signatures.into_iter().find_map(|signature| signature.signer.err()) {
+        Some(source) => Error::Untrusted { path, source: Box::new(source) },
+        None => Error::Unsigned { path },
+    })
 }
 
 fn compare<const N: usize>(path: &Path, found: [(&'static str, String, String); N]) -> Result<(), Error> {
@@ -159,7 +188,7 @@ fn program(
     facts: &Facts,
     version: &Version,
     unpacked: &Unpacked,
-    sbom: Option<&(PathBuf, Vec<u8>)>,
+    sbom: Option<(&PathBuf, &Vec<u8>)>,
 ) -> Result<VerifiedProgram, Error> {
     if unpacked.notices.trim().is_empty() {
         let reason = "its notices are empty".to_owned();
@@ -182,7 +211,10 @@ fn program(
 
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let signers: Vec<_> = self.key_ids.iter().map(KeyId::to_string).collect();
+        let signatures = self.files.iter().flat_map(|file| &file.signatures);
+        let signers: BTreeSet<_> =
+            signatures.filter_map(|signature| signature.signer.as_ref().ok()).map(KeyId::to_string).collect();
+        let signers: Vec<_> = signers.into_iter().collect();
         writeln!(f, "release {}, signed by {}\n", self.version, signers.join(" and "))?;
         let header = ["TARGET", "PROGRAM", "FLOOR", "ONNX RUNTIME", "SBOM COMPONENTS"].map(str::to_owned);
         let rows = self.programs.iter().map(|program| {

@@ -20,12 +20,10 @@ const NEEDED: &str = "the token needs write access to the repository's contents 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum PublishError {
-    #[error("`{}` has no signature beside it", .path.display())]
-    Unsigned { path: PathBuf },
-    #[error("`{}` is not a minisign signature", .path.display())]
-    NoSignature { path: PathBuf, source: minisign_verify::Error },
-    #[error("signature `{}` is of something else", .path.display())]
-    ForeignSignature { path: PathBuf, expected: String, found: String },
+    #[error("`{}` has signatures of further keys only, and older command lines look for `.minisig`", .path.display())]
+    NoPlainSignature { path: PathBuf },
+    #[error("the release is not for all targets")]
+    MissingPrograms { missing: Vec<String> },
     #[error("changelog `{}` has no section for {version}", .path.display())]
     NoNotes { path: PathBuf, version: Version },
 
@@ -99,8 +97,8 @@ impl PublishError {
             differences.iter().map(|difference| ("file", difference.to_string())).collect()
         };
         match self {
-            Self::ForeignSignature { expected, found, .. } => {
-                vec![("expected", expected.clone()), ("found", found.clone())]
+            Self::MissingPrograms { missing } => {
+                missing.iter().map(|program| ("missing", program.clone())).collect()
             }
             Self::Connection { url, .. } => vec![("url", url.clone())],
             Self::Stalled { sent: Some((sent, size)), .. } => {
@@ -152,8 +150,13 @@ impl PublishError {
     /// What to do next.
     pub(crate) fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Unsigned { .. } | Self::NoSignature { .. } | Self::ForeignSignature { .. } => {
-                "sign the folder with `encoderfile-release sign DIR --key FILE`".to_owned()
+            Self::NoPlainSignature { .. } => {
+                "sign the folder with `encoderfile-release sign DIR --key FILE`, first the key that most know".to_owned()
+            }
+            Self::MissingPrograms { .. } => {
+                "nothing can be added to what is published: pack them too, or leave them out for good with \
+                 `--allow-missing-targets`"
+                    .to_owned()
             }
             Self::NoNotes { version, .. } => format!("give it a heading `## [{version}]` and say what is new"),
             Self::NoToken => format!("set `GITHUB_TOKEN`: {NEEDED}"),
@@ -206,9 +209,8 @@ impl PublishError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::NoToken | Self::Token { .. } | Self::Place(_) => 2,
-            Self::Unsigned { .. }
-            | Self::NoSignature { .. }
-            | Self::ForeignSignature { .. }
+            Self::NoPlainSignature { .. }
+            | Self::MissingPrograms { .. }
             | Self::NoNotes { .. }
             | Self::NoTag { .. }
             | Self::OtherCommit { .. }

@@ -5,6 +5,7 @@ mod interruptions;
 mod refusals;
 mod secrets;
 mod tags;
+mod verification;
 
 use std::fs;
 use std::path::PathBuf;
@@ -59,8 +60,15 @@ impl<'a> Hub<'a> {
         Self { workshop, root, github }
     }
 
-    /// The tool, told to publish.
+    /// The tool, told to publish what `keys` signed, whatever targets it is for.
     fn command(&self, arguments: &[&str]) -> Command {
+        self.plain_command(
+            &[&["--trusted-key=keys/encoderfile.pub", "--allow-missing-targets"], arguments].concat(),
+        )
+    }
+
+    /// The tool, told to publish, and nothing of keys and targets.
+    fn plain_command(&self, arguments: &[&str]) -> Command {
         let arguments = [&["publish", "dist", "--repo", REPOSITORY], arguments].concat();
         let mut command = self.workshop.tool(&arguments);
         command.env("GITHUB_TOKEN", TOKEN);
@@ -210,7 +218,7 @@ fn further_signatures_are_published_too() {
     workshop.run(&["keygen", "--out=further"]);
     workshop.run(&["sign", "dist", "--key=keys/encoderfile.key", "--key=further/encoderfile.key"]);
     let hub = Hub::new(&workshop);
-    hub.publish(&[]);
+    hub.publish(&["--trusted-key=further/encoderfile.pub"]);
     hub.assert_published();
     let of_index = format!("{INDEX_NAME}.");
     let signatures = workshop.names("dist").into_iter().filter(|name| name.starts_with(&of_index));

@@ -79,6 +79,14 @@ fn one_bit_anywhere_is_refused() {
     workshop.write("dist/more.txt", b"");
     workshop.refuse(4, &VERIFY);
     fs::remove_file(workshop.path("dist/more.txt")).unwrap();
+    let other = "dist/encoderfile-aarch64-apple-darwin.tar.zst.minisig";
+    workshop.write(other, &workshop.read("dist/base-index.json.minisig"));
+    let error = workshop.refuse(4, &VERIFY);
+    assert!(
+        error.starts_with(&format!("error: `{other}` is a signature of a file that is not there\n")),
+        "{error}"
+    );
+    fs::remove_file(workshop.path(other)).unwrap();
     workshop.run(&VERIFY);
 }
 
