@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use encoderfile_registry::{KeyId, Target};
+use jiff::Timestamp;
 use semver::Version;
 
 use crate::component::Program;
 use crate::publish::Commit;
+use crate::source_date;
 
 /// Checks, packs, indexes, signs, verifies and publishes a release of encoderfile base binaries.
 #[derive(Debug, Parser)]
@@ -136,15 +138,18 @@ Keys of the JSON document, to which later versions may add:
     ///
     /// Unpacks every base binary, compares its stamp with the version and measures the oldest system that it runs on;
     /// a need for a newer glibc than 2.36 is an error, and so is any file that is not part of a release. The time of
-    /// publication is `SOURCE_DATE_EPOCH`, or now if that is not set.
+    /// publication is `--published`, or else `SOURCE_DATE_EPOCH`, or else now: with the same time, the same archives give the
+    /// same index, so that all of it can be done again after it has failed half-way.
     #[command(after_help = "Examples:
   encoderfile-release index --version 0.1.0 dist/v0.1.0
-  SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) \\
-      encoderfile-release index --version 0.1.0 dist/v0.1.0")]
+  encoderfile-release index --version 0.1.0 --published \"$(git log -1 --format=%cI)\" dist/v0.1.0")]
     Index {
         /// Version of the release
         #[arg(long, value_name = "VERSION")]
         version: Version,
+        /// Time of publication: seconds since 1970, or RFC 3339
+        #[arg(long, value_name = "TIME", value_parser = source_date::given)]
+        published: Option<Timestamp>,
         /// Directory of the archives
         #[arg(value_name = "DIR")]
         directory: PathBuf,

@@ -27,9 +27,14 @@ pub(crate) struct Indexed {
     targets: BTreeMap<Target, (TargetEntry, MeasuredFloor)>,
 }
 
-/// Writes the index of the release `version` into `directory`.
-pub(crate) fn index(directory: &Path, version: &Version) -> Result<Indexed, Error> {
-    let published = match source_date()? {
+/// Writes the index of the release `version` into `directory`, with the time `published`, or else that of the environment or the
+/// clock.
+pub(crate) fn index(
+    directory: &Path,
+    version: &Version,
+    published: Option<Timestamp>,
+) -> Result<Indexed, Error> {
+    let published = match published.map_or_else(source_date, |time| Ok(Some(time)))? {
         Some(time) => time,
         // Whole seconds: a release is no more exact than that.
         None => Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),

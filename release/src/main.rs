@@ -62,7 +62,9 @@ fn run(command: Command) -> Result<String, Error> {
         Command::Preflight { tag, key_id, directory } => preflight::preflight(&directory, &tag, key_id)?,
         Command::Check { file, target, program } => check::check(&file, target, program)?.to_json(),
         Command::Pack(arguments) => pack::pack(&arguments)?.to_string(),
-        Command::Index { version, directory } => index::index(&directory, &version)?.to_string(),
+        Command::Index { version, published, directory } => {
+            index::index(&directory, &version, published)?.to_string()
+        }
         Command::Sign { directory, keys } => sign::sign(&directory, &keys, keygen::password_at)?.to_string(),
         Command::Verify { directory, trusted_keys } => {
             verify::verify(&directory, &verify::trusted_keys(&trusted_keys)?)?.to_string()

@@ -49,6 +49,23 @@ fn an_index_says_what_the_archives_hold() {
 }
 
 #[test]
+fn the_same_time_gives_the_same_index() {
+    let workshop = Workshop::new();
+    workshop.pack(LINUX, false);
+    let index = |time: &str| {
+        let mut command = workshop.tool(&["index", "--version", VERSION, "--published", time, "dist"]);
+        // What is given counts.
+        succeed(command.env("SOURCE_DATE_EPOCH", "1"));
+        workshop.read("dist/base-index.json")
+    };
+    let bytes = index("2026-01-02T05:04:05+02:00");
+    assert_eq!(workshop.index().published.to_string(), "2026-01-02T03:04:05Z");
+    assert_eq!(index("1767323045"), bytes);
+    let error = workshop.refuse(2, &["index", "--version", VERSION, "--published=today", "dist"]);
+    assert!(error.contains("expected seconds since 1970, such as 1767323045, or a time such as "), "{error}");
+}
+
+#[test]
 fn the_report_says_what_holds_the_floor_up() {
     let workshop = Workshop::new();
     workshop.pack(LINUX, false);
