@@ -158,7 +158,8 @@ Keys of the JSON document, to which later versions may add:
     /// Sign the index and the archives of a directory
     ///
     /// Checks first that the index describes the files that are there. Writes a `.minisig` beside the index and each archive,
-    /// verified before it gets its name, and removes those of keys that are not named. Takes keys of `keygen` and of
+    /// verified before it gets its name, and removes those of keys that are not named. What has a good signature by the key
+    /// already keeps it, since each new one has other bytes. Takes keys of `keygen` and of
     /// `minisign -G`, with or without (-W) a password, which is read from `ENCODERFILE_KEY_PASSWORD`; that of the second key
     /// from `ENCODERFILE_KEY_PASSWORD_2`, if that is set.
     ///

@@ -19,10 +19,11 @@ use crate::folder::Folder;
 use crate::keygen::key_id;
 use crate::output::OutputFile;
 
-/// The signatures that were written.
+/// The signatures that a release has now.
 pub(crate) struct Signed {
     key_ids: Vec<String>,
-    signatures: Vec<PathBuf>,
+    /// With whether it was there before.
+    signatures: Vec<(PathBuf, bool)>,
 }
 
 /// Signs the index and all archives of `directory` with the secret keys in the files `keys`. The first key's signatures have
@@ -44,31 +45,39 @@ pub(crate) fn sign(
     }
     let (folder, files) = release_files(directory)?;
 
-    let mut outputs = Vec::new();
+    let (mut signatures, mut outputs) = (Vec::new(), Vec::new());
     for (index, (id, secret_key)) in secret_keys.iter().enumerate() {
         for (path, bytes, comment) in &files {
-            let signature = signature(secret_key, path, bytes, comment)?;
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let name = match index {
                 0 => format!("{name}{SIGNATURE_SUFFIX}"),
                 _ => further_signature_name(&name, *id),
             };
-            let path = directory.join(name);
-            let mut output = OutputFile::create(&path, 0o644)?;
-            output.write_all(signature.as_bytes()).map_err(Error::io("write", &path))?;
-            outputs.push((path, output));
+            let place = directory.join(name);
+            // A new signature has other bytes, and is no better: what is published already would seem to be something else.
+            // It is made all the same: a damaged key is to be noticed.
+            let signature = signature(secret_key, path, bytes, comment)?;
+            let is_kept = is_signed(secret_key, &place, bytes, comment);
+            if !is_kept {
+                let mut output = OutputFile::create(&place, 0o644)?;
+                output.write_all(signature.as_bytes()).map_err(Error::io("write", &place))?;
+                outputs.push(output);
+            }
+            signatures.push((place, is_kept));
         }
     }
-    let mut signatures = Vec::new();
-    for (path, output) in outputs {
-        output.commit()?;
-        signatures.push(path);
-    }
-    // Those of keys that were not named vouch for a release that these keys' owner did not make.
-    for stale in folder.signatures.into_values().flatten().filter(|path| !signatures.contains(path)) {
-        std::fs::remove_file(&stale).map_err(Error::io("remove", &stale))?;
-    }
+    let is_kept = |path: &PathBuf| signatures.iter().any(|(kept, is_kept)| *is_kept && kept == path);
+    replace(folder.signatures.into_values().flatten().filter(|path| !is_kept(path)), outputs)?;
     Ok(Signed { key_ids: secret_keys.into_iter().map(|(id, _)| id.to_string()).collect(), signatures })
+}
+
+/// Removes the signatures of other bytes, and of keys that were not named and vouch for a release that their owner did not make,
+/// before it gives the new ones their names: stopped in between, what is left is not signed, instead of signed by several.
+fn replace(stale: impl Iterator<Item = PathBuf>, outputs: Vec<OutputFile>) -> Result<(), Error> {
+    for path in stale {
+        std::fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+    }
+    outputs.into_iter().try_for_each(OutputFile::commit)
 }
 
 /// What is in a release: each file that gets a signature, with its bytes and its trusted comment.
@@ -142,20 +151,30 @@ fn signature(secret_key: &SecretKey, path: &Path, bytes: &[u8], comment: &str) -
         .map_err(cannot_sign)?
         .into_string();
 
-    let verify = || {
-        let public_key = minisign_verify::PublicKey::from_base64(&public_key.to_base64())?;
-        let decoded = minisign_verify::Signature::decode(&signature)?;
-        public_key.verify(bytes, &decoded, false)?;
-        if decoded.trusted_comment() == comment {
-            Ok(())
-        } else {
-            Err(minisign_verify::Error::InvalidSignature)
-        }
-    };
-    match verify() {
+    match check(&public_key, &signature, bytes, comment) {
         Ok(()) => Ok(signature),
         Err(source) => Err(Error::Unverified { path: path.to_owned(), source }),
     }
+}
+
+/// Whether the file `path` is what signing would come to, but for the bytes that chance has chosen.
+fn is_signed(secret_key: &SecretKey, path: &Path, bytes: &[u8], comment: &str) -> bool {
+    let Ok(signature) = std::fs::read_to_string(path) else { return false };
+    let Ok(public_key) = minisign::PublicKey::from_secret_key(secret_key) else { return false };
+    // More lines than a signature has would be read by nobody, and published.
+    signature.lines().count() == 4 && check(&public_key, &signature, bytes, comment).is_ok()
+}
+
+fn check(
+    public_key: &minisign::PublicKey,
+    signature: &str,
+    bytes: &[u8],
+    comment: &str,
+) -> Result<(), minisign_verify::Error> {
+    let public_key = minisign_verify::PublicKey::from_base64(&public_key.to_base64())?;
+    let decoded = minisign_verify::Signature::decode(signature)?;
+    public_key.verify(bytes, &decoded, false)?;
+    if decoded.trusted_comment() == comment { Ok(()) } else { Err(minisign_verify::Error::InvalidSignature) }
 }
 
 fn secret_key(path: &Path, password: Option<String>) -> Result<SecretKey, Error> {
@@ -190,6 +209,29 @@ fn is_encrypted(key: &str) -> bool {
 impl fmt::Display for Signed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "signed with key {}", self.key_ids.join(" and "))?;
-        self.signatures.iter().try_for_each(|path| write!(f, "\n  {}", path.display()))
+        self.signatures.iter().try_for_each(|(path, is_kept)| {
+            let kept = if *is_kept { " (kept)" } else { "" };
+            write!(f, "\n  {}{kept}", path.display())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::replace;
+    use crate::output::OutputFile;
+
+    #[test]
+    fn stale_signatures_are_gone_before_there_are_new_ones() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::write(path("stale"), b"").unwrap();
+        // The first new one cannot get its name, as if the run were stopped here.
+        fs::create_dir(path("first")).unwrap();
+        let outputs = ["first", "second"].map(|name| OutputFile::create(&path(name), 0o644).unwrap());
+        replace([path("stale")].into_iter(), outputs.into()).unwrap_err();
+        assert!(!path("stale").exists() && !path("second").exists());
     }
 }

@@ -63,6 +63,49 @@ fn every_file_is_signed() {
 }
 
 #[test]
+fn what_is_signed_already_keeps_its_signatures() {
+    let workshop = Workshop::new();
+    workshop.release();
+    workshop.run(&["keygen", "--out=new"]);
+    let both = ["sign", "dist", "--key=keys/encoderfile.key", "--key=new/encoderfile.key"];
+    let signatures = || {
+        let names = workshop.names("dist").into_iter().filter(|name| name.ends_with(".minisig"));
+        names.map(|name| (workshop.read(format!("dist/{name}")), name)).collect::<Vec<_>>()
+    };
+    workshop.run(&both);
+    let before = signatures();
+    let report = workshop.run(&both);
+    assert_eq!(signatures(), before);
+    assert_eq!(report.matches(".minisig (kept)\n").count(), before.len(), "{report}");
+
+    // One that is damaged, one that says something else, one with more in it, and one of another key are made anew.
+    let path = |name: &str| format!("dist/{name}.minisig");
+    let (index, linux) = (path(INDEX_NAME), path("encoderfile-runtime-x86_64-unknown-linux-gnu.tar.zst"));
+    let (cli, mac) = (
+        path("encoderfile-x86_64-unknown-linux-gnu.tar.zst"),
+        path("encoderfile-runtime-aarch64-apple-darwin.tar.zst"),
+    );
+    let mut damaged = workshop.read(&index);
+    let end = damaged.len() - 20;
+    damaged[end] ^= 1;
+    workshop.write(&index, &damaged);
+    let secret = String::from_utf8(workshop.read("keys/encoderfile.key")).unwrap();
+    let secret = minisign::SecretKeyBox::from_string(&secret).unwrap().into_unencrypted_secret_key().unwrap();
+    let bytes = workshop.read(linux.strip_suffix(".minisig").unwrap());
+    let other = minisign::sign(None, &secret, &bytes[..], Some("encoderfile v0.2.0"), None).unwrap();
+    workshop.write(&linux, other.into_string().as_bytes());
+    let longer = [&workshop.read(&cli)[..], b"more\n"].concat();
+    workshop.write(&cli, &longer);
+    let foreign =
+        before.iter().find(|(_, name)| name.starts_with("encoderfile-runtime-aarch64-apple-darwin.tar.zst."));
+    workshop.write(&mac, &foreign.unwrap().0);
+    let report = workshop.run(&SIGN);
+    assert!(!report.contains("(kept)"), "{report}");
+    verify(&workshop, "keys/encoderfile.pub");
+    assert_eq!(String::from_utf8(workshop.read(&cli)).unwrap().lines().count(), 4);
+}
+
+#[test]
 fn minisign_accepts_what_is_signed() {
     let workshop = Workshop::new();
     workshop.release();
