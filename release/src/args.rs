@@ -202,7 +202,8 @@ Keys of the JSON document, to which later versions may add:
     /// Verifies the directory as `verify` does, and that each of its signatures is by a trusted key and no target is missing.
     /// Makes a draft, uploads all files, reads back their names, sizes and hashes, and only then publishes. Run again
     /// after any failure or interruption, it goes on where it stopped. What is published is never changed: if it is
-    /// what the directory holds, there is nothing to do, and otherwise it is refused.
+    /// what the directory holds, there is nothing to do, and otherwise it is refused. Another signature of the same file by the
+    /// same key counts as the same.
     ///
     /// The tag `v{version}` must be there, or the commit that is to be tagged be named. A workflow is to push the tag first: its
     /// token may name no commit that changes `.github/workflows`.

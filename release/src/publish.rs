@@ -18,15 +18,15 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use encoderfile_registry::{GitHubConfig, GitHubRepository, NetworkConfig, Token};
-use octocrab::models::repos::Release;
+use encoderfile_registry::{GitHubConfig, GitHubRepository, NetworkConfig, Token, TrustedKeys};
+use octocrab::models::repos::{Asset, Release};
 use semver::Version;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::PublishArguments;
 use crate::changelog;
 use crate::error::Error;
-use crate::publish::comparison::{Difference, Judgement, judge_all, strangers};
+use crate::publish::comparison::{Difference, Judgement, is_as_good, judge_all, strangers};
 pub(crate) use crate::publish::error::PublishError;
 use crate::publish::files::{File, Files};
 use crate::publish::journal::{Journal, tell};
@@ -68,7 +68,7 @@ pub(crate) fn publish(arguments: &PublishArguments) -> Result<Outcome, Error> {
     };
     let journal = Journal::default();
     let (at, patience) = (place(&arguments.repo)?, Patience::new(network, &journal));
-    let wish = Wish { arguments, files: &files, notes, tag: format!("v{}", files.version) };
+    let wish = Wish { arguments, files: &files, keys: &keys, notes, tag: format!("v{}", files.version) };
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| PublishError::Start { source })?;
@@ -87,6 +87,7 @@ pub(crate) fn publish(arguments: &PublishArguments) -> Result<Outcome, Error> {
 struct Wish<'a> {
     arguments: &'a PublishArguments,
     files: &'a Files,
+    keys: &'a TrustedKeys,
     notes: Option<String>,
     tag: String,
 }
@@ -130,8 +131,12 @@ async fn carry_out(repository: &Repository<'_>, wish: &Wish<'_>) -> Result<Outco
     };
     let url = release.html_url.to_string();
     if !release.draft {
-        check_published(repository, &release, files).await?;
-        tell(&format!("`{tag}` is published already, and all its files are these"));
+        let others = check_published(repository, &release, wish).await?;
+        for name in &others {
+            tell(&format!("left {name}, another signature of the same bytes by the same key"));
+        }
+        let but = if others.is_empty() { "" } else { ", but for signatures that are as good" };
+        tell(&format!("`{tag}` is published already, and all its files are these{but}"));
         return Ok(if arguments.dry_run {
             Outcome::Plan { lines: vec![format!("nothing to do: `{tag}` is published at {url}")] }
         } else {
@@ -162,7 +167,8 @@ async fn carry_out(repository: &Repository<'_>, wish: &Wish<'_>) -> Result<Outco
         let there = remote.iter().find(|asset| asset.name == file.name).cloned();
         ensure_uploaded(repository, &release, &uploads, file, there).await?;
     }
-    let differences = differences(repository, &release, files).await?;
+    let remote = repository.assets(&release).await?;
+    let differences = differences(repository, &remote, files).await?;
     if !differences.is_empty() {
         return Err(PublishError::NotReadBack { url, differences });
     }
@@ -207,15 +213,27 @@ async fn create(
     }
 }
 
-/// What is published is never touched: it is as it should be, or there is nothing to be done about it.
+/// What is published is never touched: it is as it should be, or there is nothing to be done about it. Returns the signatures that
+/// are others than in the folder and as good.
 async fn check_published(
     repository: &Repository<'_>,
     release: &Release,
-    files: &Files,
-) -> Result<(), PublishError> {
-    let differences = differences(repository, release, files).await?;
+    wish: &Wish<'_>,
+) -> Result<Vec<String>, PublishError> {
+    let Wish { files, keys, .. } = wish;
+    let remote = repository.assets(release).await?;
+    let (mut differences, mut as_good) = (differences(repository, &remote, files).await?, Vec::new());
+    for file in &files.list {
+        let Some(place) = differences.iter().position(|difference| difference.name == file.name) else {
+            continue;
+        };
+        let Some(asset) = remote.iter().find(|asset| asset.name == file.name) else { continue };
+        if is_as_good(repository, file, asset, keys).await? {
+            as_good.push(differences.remove(place).name);
+        }
+    }
     if differences.is_empty() {
-        return Ok(());
+        return Ok(as_good);
     }
     let (tag, url) = (release.tag_name.clone(), release.html_url.to_string());
     Err(PublishError::PublishedDiffers { tag, url, differences })
@@ -224,14 +242,13 @@ async fn check_published(
 /// What a release has otherwise than the folder.
 async fn differences(
     repository: &Repository<'_>,
-    release: &Release,
+    remote: &[Asset],
     files: &Files,
 ) -> Result<Vec<Difference>, PublishError> {
-    let remote = repository.assets(release).await?;
-    let judgements = judge_all(repository, &files.list, &remote).await?;
+    let judgements = judge_all(repository, &files.list, remote).await?;
     let mut differences: Vec<_> =
         judgements.into_iter().filter_map(|(file, judgement)| Difference::of(file, &judgement)).collect();
-    let strangers = strangers(&files.list, &remote).into_iter();
+    let strangers = strangers(&files.list, remote).into_iter();
     differences
         .extend(strangers.map(|name| Difference { name, found: "there, and not in the folder".into() }));
     Ok(differences)

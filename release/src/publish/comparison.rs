@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use encoderfile_registry::Digest;
+use encoderfile_registry::{Digest, TrustedKeys};
 use octocrab::models::repos::Asset;
 
 use crate::publish::PublishError;
 use crate::publish::files::File;
 use crate::publish::repository::Repository;
+
+/// Longer files are no signatures.
+const LONGEST_SIGNATURE: usize = 4096;
 
 /// What became of a file.
 pub(crate) enum Judgement {
@@ -82,6 +85,21 @@ pub(crate) async fn judge(
         },
     };
     if found == file.sha256 { Ok(Judgement::Equal) } else { different(format!("sha256 {found}")) }
+}
+
+/// Whether `asset` is another signature of the same file, with the same trusted comment and by the same key: as good as the one in
+/// the folder, although its bytes are others.
+pub(crate) async fn is_as_good(
+    repository: &Repository<'_>,
+    file: &File,
+    asset: &Asset,
+    keys: &TrustedKeys,
+) -> Result<bool, PublishError> {
+    let Some(signs) = &file.signs else { return Ok(false) };
+    let size = usize::try_from(asset.size).ok().filter(|size| *size <= LONGEST_SIGNATURE);
+    let Some(size) = size.filter(|_| asset.state == "uploaded") else { return Ok(false) };
+    let bytes = repository.download(asset, size).await?;
+    Ok(bytes.is_some_and(|bytes| signs.is_said_by(&bytes, keys)))
 }
 
 /// The names that are there and not in the folder.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use bytes::Bytes;
-use encoderfile_registry::{Digest, INDEX_NAME, SIGNATURE_SUFFIX, Target, TrustedKeys};
+use encoderfile_registry::{Digest, INDEX_NAME, KeyId, SIGNATURE_SUFFIX, Target, TrustedKeys};
 use semver::Version;
 
 use crate::error::Error;
 use crate::publish::PublishError;
-use crate::verify::{Verified, verify};
+use crate::verify::{Verified, VerifiedFile, VerifiedSignature, verify};
 
 /// The files of a release, which are complete.
 pub(crate) struct Files {
@@ -23,6 +23,23 @@ pub(crate) struct File {
     pub(crate) name: String,
     pub(crate) bytes: Bytes,
     pub(crate) sha256: Digest,
+    /// What it signs, if it is a signature.
+    pub(crate) signs: Option<Signs>,
+}
+
+/// What a signature says, and of what.
+pub(crate) struct Signs {
+    bytes: Bytes,
+    comment: String,
+    key_id: KeyId,
+}
+
+impl Signs {
+    /// Whether `other` says the same by the same key. Signing twice gives two such.
+    pub(crate) fn is_said_by(&self, other: &[u8], keys: &TrustedKeys) -> bool {
+        let Ok(other) = std::str::from_utf8(other) else { return false };
+        keys.verify(&self.bytes, other).is_ok_and(|said| said == (self.key_id, self.comment.clone()))
+    }
 }
 
 impl Files {
@@ -34,21 +51,21 @@ impl Files {
             return Err(PublishError::MissingPrograms { missing }.into());
         }
         let mut list: Vec<File> = Vec::new();
-        for file in verified.files {
-            let plain = format!("{}{SIGNATURE_SUFFIX}", name(&file.path));
-            if file.comment.is_some()
-                && !file.signatures.iter().any(|signature| name(&signature.path) == plain)
-            {
-                return Err(PublishError::NoPlainSignature { path: file.path }.into());
+        for VerifiedFile { path, bytes, comment, signatures } in verified.files {
+            let file = File::new(&path, bytes);
+            let plain = format!("{}{SIGNATURE_SUFFIX}", file.name);
+            if comment.is_some() && !signatures.iter().any(|signature| name(&signature.path) == plain) {
+                return Err(PublishError::NoPlainSignature { path }.into());
             }
-            for signature in file.signatures {
+            for VerifiedSignature { path, bytes, signer } in signatures {
                 // `verify` looks past keys that it does not know. Here it would give others what nobody has checked.
-                if let Err(source) = signature.signer {
-                    return Err(Error::Untrusted { path: signature.path, source: Box::new(source) });
-                }
-                list.push(File::new(&signature.path, signature.bytes));
+                let key_id = signer
+                    .map_err(|source| Error::Untrusted { path: path.clone(), source: Box::new(source) })?;
+                let comment = comment.clone().expect("what is signed has a comment");
+                let signs = Signs { bytes: file.bytes.clone(), comment, key_id };
+                list.push(File { signs: Some(signs), ..File::new(&path, bytes) });
             }
-            list.push(File::new(&file.path, file.bytes));
+            list.push(file);
         }
         list.sort_by_cached_key(|file| (rank(&file.name), file.name.clone()));
         Ok(Self { version: verified.version, list })
@@ -68,7 +85,7 @@ fn missing(verified: &Verified) -> Vec<String> {
 
 impl File {
     fn new(path: &Path, bytes: Vec<u8>) -> Self {
-        Self { name: name(path), sha256: Digest::of(&bytes), bytes: bytes.into() }
+        Self { name: name(path), sha256: Digest::of(&bytes), bytes: bytes.into(), signs: None }
     }
 }
 

@@ -207,23 +207,48 @@ impl<'a> Repository<'a> {
         size: usize,
     ) -> Result<Option<Digest>, PublishError> {
         let action = format!("download `{}`", asset.name);
-        self.patience.persist(async || self.try_download(&action, &asset.url, size).await).await
+        self.patience
+            .persist(async || {
+                let mut hasher = Sha256::new();
+                let is_whole = self.try_download(&action, &asset.url, size, |chunk| hasher.update(chunk));
+                Ok(is_whole.await?.then(|| Digest::from_hasher(hasher)))
+            })
+            .await
     }
 
-    async fn try_download(&self, action: &str, url: &Url, size: usize) -> Result<Option<Digest>, Failure> {
+    /// The bytes of a file, which are to be few; nothing if it is not as long as it is said to be.
+    pub(crate) async fn download(&self, asset: &Asset, size: usize) -> Result<Option<Vec<u8>>, PublishError> {
+        let action = format!("download `{}`", asset.name);
+        self.patience
+            .persist(async || {
+                let mut bytes = Vec::new();
+                let is_whole =
+                    self.try_download(&action, &asset.url, size, |chunk| bytes.extend_from_slice(chunk));
+                Ok(is_whole.await?.then_some(bytes))
+            })
+            .await
+    }
+
+    /// Gives a file to `take`, chunk by chunk, as long as it is not longer than `size`. Whether it is just as long.
+    async fn try_download(
+        &self,
+        action: &str,
+        url: &Url,
+        size: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<bool, Failure> {
         let mut response = self.open(action, url.clone()).await?;
-        let (mut hasher, mut length) = (Sha256::new(), 0);
+        let mut length = 0;
         loop {
             let chunk = self.in_time(action, response.chunk()).await?;
             let chunk = chunk.map_err(|error| self.broken(action, url, error))?;
-            let Some(chunk) = chunk else { break };
-            hasher.update(&chunk);
+            let Some(chunk) = chunk else { return Ok(length == size) };
             length += chunk.len();
             if length > size {
-                return Ok(None);
+                return Ok(false);
             }
+            take(&chunk);
         }
-        Ok((length == size).then(|| Digest::from_hasher(hasher)))
     }
 
     /// Asks for the bytes of a file, which the API redirects to. Only the API gets the token.

@@ -293,6 +293,52 @@ fn publishing_again_changes_nothing() {
 }
 
 #[test]
+fn a_release_that_is_made_again_is_the_same() {
+    // As another machine does that has the archives, the key and the commit, and nothing of the first run.
+    let workshop = Workshop::new();
+    workshop.pack(Target::X86_64LinuxGnu, true);
+    workshop.run(&["keygen", "--out=keys"]);
+    let make = || {
+        for name in workshop
+            .names("dist")
+            .iter()
+            .filter(|name| name.starts_with(INDEX_NAME) || name.ends_with(".minisig"))
+        {
+            fs::remove_file(workshop.path(format!("dist/{name}"))).unwrap();
+        }
+        workshop.run(&["index", "--version", VERSION, "--published=2026-01-02T03:04:05Z", "dist"]);
+        workshop.run(&SIGN);
+    };
+    make();
+    let hub = Hub::new(&workshop);
+    hub.github.immutable_releases();
+    hub.publish(&[]);
+    let (changes, published) = (hub.changes(), fs::read(hub.file("base-index.json.minisig")).unwrap());
+    make();
+    assert_ne!(workshop.read("dist/base-index.json.minisig"), published);
+    let told = hub.publish(&[]);
+    let mut expected: Vec<_> =
+        workshop.names("dist").into_iter().filter(|name| name.ends_with(".minisig")).collect();
+    expected.rotate_left(1);
+    let mut expected: String = expected
+        .iter()
+        .map(|name| format!("left {name}, another signature of the same bytes by the same key\n"))
+        .collect();
+    expected +=
+        "`v0.3.0` is published already, and all its files are these, but for signatures that are as good\n";
+    assert_eq!(told, expected);
+    assert_eq!(hub.changes(), changes);
+    assert_eq!(fs::read(hub.file("base-index.json.minisig")).unwrap(), published);
+
+    // In a draft, the new ones take their place.
+    let hub = Hub::new(&workshop);
+    hub.publish(&["--draft"]);
+    make();
+    hub.publish(&[]);
+    hub.assert_published();
+}
+
+#[test]
 fn a_draft_waits_until_it_is_to_be_published() {
     let workshop = signed();
     let hub = Hub::new(&workshop);

@@ -55,6 +55,53 @@ fn what_is_published_is_never_touched() {
 }
 
 #[test]
+fn a_published_signature_is_as_good_only_if_it_says_the_same() {
+    let workshop = signed();
+    workshop.run(&["keygen", "--out=other"]);
+    let hub = Hub::new(&workshop);
+    hub.publish(&[]);
+    let key = |path: &str| {
+        let text = String::from_utf8(workshop.read(path)).unwrap();
+        minisign::SecretKeyBox::from_string(&text).unwrap().into_unencrypted_secret_key().unwrap()
+    };
+    let (ours, other) = (key("keys/encoderfile.key"), key("other/encoderfile.key"));
+    let bytes = workshop.read(format!("dist/{ARCHIVE}"));
+    let comment = format!("encoderfile {ARCHIVE} v0.3.0");
+    let signature = |key, bytes: &[u8], comment: &str| {
+        minisign::sign(None, key, bytes, Some(comment), None).unwrap().into_string()
+    };
+    let name = format!("{ARCHIVE}.minisig");
+    let publish = |signature: &str, keys: &[&str]| {
+        fs::write(hub.file(&name), signature).unwrap();
+        hub.command(keys).output().unwrap()
+    };
+    let good = signature(&ours, &bytes, &comment);
+    assert!(publish(&good, &[]).status.success());
+    let longer = format!("{good}{}", "\n".repeat(4096));
+    for bad in [
+        signature(&ours, &bytes[1..], &comment),
+        signature(&ours, &bytes, "encoderfile v0.2.0"),
+        signature(&other, &bytes, &comment),
+        longer,
+        "text\n".to_owned(),
+        String::new(),
+    ] {
+        // Trusting both keys does not make one of them the other.
+        for keys in [&[][..], &["--trusted-key=other/encoderfile.pub"]] {
+            let error = hub.checked_refusal(4, &publish(&bad, keys));
+            assert!(error.contains(&format!("\n  file: {name} is ")), "{error}");
+        }
+    }
+
+    // A good signature of what was published does not excuse what was.
+    fs::write(hub.file(&name), &good).unwrap();
+    fs::write(hub.file(ARCHIVE), &bytes[1..]).unwrap();
+    let error = hub.refuse(4, &[]);
+    assert!(error.contains(&format!("\n  file: {ARCHIVE} is ")), "{error}");
+    assert!(!error.contains(&format!("  file: {name}")), "{error}");
+}
+
+#[test]
 fn an_immutable_release_is_published_like_any_other() {
     let workshop = signed();
     let hub = Hub::new(&workshop);
