@@ -161,7 +161,7 @@ Keys of the JSON document, to which later versions may add:
     /// verified before it gets its name, and removes those of keys that are not named. What has a good signature by the key
     /// already keeps it, since each new one has other bytes. Takes keys of `keygen` and of
     /// `minisign -G`, with or without (-W) a password, which is read from `ENCODERFILE_KEY_PASSWORD`; that of the second key
-    /// from `ENCODERFILE_KEY_PASSWORD_2`, if that is set.
+    /// from `ENCODERFILE_KEY_PASSWORD_2`, if that is set. For a key without a password they may be empty.
     ///
     /// Several keys sign side by side, so that one can take the place of another: the first key's signature of FILE is
     /// `FILE.minisig`, that of each further one `FILE.{key id}.minisig`. Clients that do not trust the first look for theirs.

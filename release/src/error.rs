@@ -9,7 +9,6 @@ use encoderfile_registry::{Digest, INDEX_NAME, IndexError, KeyError, Target, Tru
 use semver::Version;
 
 use crate::floor::FloorError;
-use crate::keygen::PASSWORD_VARIABLE;
 use crate::linkage::LinkageError;
 use crate::onnxruntime::OnnxRuntimeError;
 use crate::pin::PinError;
@@ -34,8 +33,10 @@ pub(crate) enum Error {
     SameKey { key_id: String, paths: [PathBuf; 2] },
     #[error("cannot make a key pair")]
     GenerateKey { source: minisign::PError },
-    #[error("secret key `{}` is encrypted, and `{PASSWORD_VARIABLE}` is not set", .path.display())]
-    PasswordMissing { path: PathBuf },
+    #[error("secret key `{}` is encrypted, and `{variable}` is {state}", .path.display())]
+    PasswordMissing { path: PathBuf, variable: String, state: &'static str },
+    #[error("cannot decrypt secret key `{}` with the password in `{variable}`", .path.display())]
+    EncryptedKey { path: PathBuf, variable: String, source: minisign::PError },
     #[error("cannot use secret key `{}`", .path.display())]
     SecretKey { path: PathBuf, source: minisign::PError },
     #[error("cannot sign `{}`", .path.display())]
@@ -176,8 +177,16 @@ impl Error {
         let hint = match self {
             Self::KeyExists { .. } => "choose another directory; a key that has signed a release must not be lost".into(),
             Self::EmptyPassword { variable } => format!("set {variable} to a password, or unset it for a secret key without encryption"),
-            Self::PasswordMissing { .. } => format!("set {PASSWORD_VARIABLE} to the password of the key"),
-            Self::SecretKey { .. } => "a secret key is made by `encoderfile-release keygen` or `minisign -G`".into(),
+            Self::PasswordMissing { variable, .. } => {
+                format!("set {variable} to the password that the key was made with, or take a key without one")
+            }
+            Self::EncryptedKey { variable, .. } => format!(
+                "compare {variable} with the password that the key was made with, and see that no line end or blank came with it; if \
+                 it is right, the key is damaged: take its other copy"
+            ),
+            Self::SecretKey { .. } => {
+                "a secret key is two lines, made by `encoderfile-release keygen` or `minisign -G`: compare it with its other copy".into()
+            }
             Self::NotABaseBinary { .. } | Self::WrongTarget { .. } | Self::WrongPlatform { .. } => {
                 "a base binary is made by `cargo build -p encoderfile-runtime --release`, on its own platform or with \
                  `--target`"

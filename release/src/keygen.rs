@@ -54,28 +54,37 @@ pub(crate) fn keygen(out: &Path, password: Option<String>) -> Result<Generated, 
     Ok(Generated { secret_key, public_key, key_id, encrypted })
 }
 
-/// The password of the secret key, from the environment. An empty one is a secret that a CI forgot to pass on, and must
-/// not quietly become a key without encryption.
+/// A password, as the environment has it.
+pub(crate) struct Password {
+    pub(crate) variable: String,
+    /// None where the variable is not set. It may be empty.
+    pub(crate) text: Option<String>,
+}
+
+/// The password for a new secret key. An empty one is a secret that a CI forgot to pass on, and must not quietly become a key
+/// without encryption.
 pub(crate) fn password() -> Result<Option<String>, Error> {
-    password_in(PASSWORD_VARIABLE)
+    let Password { variable, text } = password_in(PASSWORD_VARIABLE.to_owned())?;
+    if text.as_deref() == Some("") { Err(Error::EmptyPassword { variable }) } else { Ok(text) }
 }
 
-/// The password of the secret key at `index` among several: each has its own variable, or else that of the first.
-pub(crate) fn password_at(index: usize) -> Result<Option<String>, Error> {
-    if index > 0
-        && let Some(own) = password_in(&format!("{PASSWORD_VARIABLE}_{}", index + 1))?
-    {
-        return Ok(Some(own));
+/// The password of the secret key at `index` among several: each has its own variable, or else that of the first. Whether it may be
+/// empty is for the key to say: a CI has no other way to pass none on.
+pub(crate) fn password_at(index: usize) -> Result<Password, Error> {
+    if index > 0 {
+        let own = password_in(format!("{PASSWORD_VARIABLE}_{}", index + 1))?;
+        if own.text.is_some() {
+            return Ok(own);
+        }
     }
-    password()
+    password_in(PASSWORD_VARIABLE.to_owned())
 }
 
-fn password_in(variable: &str) -> Result<Option<String>, Error> {
-    match std::env::var(variable) {
-        Ok(password) if password.is_empty() => Err(Error::EmptyPassword { variable: variable.to_owned() }),
-        Ok(password) => Ok(Some(password)),
-        Err(VarError::NotPresent) => Ok(None),
-        Err(VarError::NotUnicode(_)) => Err(Error::PasswordNotText { variable: variable.to_owned() }),
+fn password_in(variable: String) -> Result<Password, Error> {
+    match std::env::var(&variable) {
+        Ok(text) => Ok(Password { variable, text: Some(text) }),
+        Err(VarError::NotPresent) => Ok(Password { variable, text: None }),
+        Err(VarError::NotUnicode(_)) => Err(Error::PasswordNotText { variable }),
     }
 }
 

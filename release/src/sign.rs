@@ -16,7 +16,7 @@ use minisign::{SecretKey, SecretKeyBox};
 
 use crate::error::Error;
 use crate::folder::Folder;
-use crate::keygen::key_id;
+use crate::keygen::{Password, key_id};
 use crate::output::OutputFile;
 
 /// The signatures that a release has now.
@@ -31,7 +31,7 @@ pub(crate) struct Signed {
 pub(crate) fn sign(
     directory: &Path,
     keys: &[PathBuf],
-    password: impl Fn(usize) -> Result<Option<String>, Error>,
+    password: impl Fn(usize) -> Result<Password, Error>,
 ) -> Result<Signed, Error> {
     let mut secret_keys: Vec<(KeyId, SecretKey)> = Vec::new();
     for (index, path) in keys.iter().enumerate() {
@@ -177,19 +177,34 @@ fn check(
     if decoded.trusted_comment() == comment { Ok(()) } else { Err(minisign_verify::Error::InvalidSignature) }
 }
 
-fn secret_key(path: &Path, password: Option<String>) -> Result<SecretKey, Error> {
+/// Reads a secret key. Passwords are for keys that have one: a CI may pass one on, or an empty one, to a key that has none.
+fn secret_key(path: &Path, password: Password) -> Result<SecretKey, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+    // What was pasted into a form may have come with other line ends, and with empty lines.
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let text: String = lines.flat_map(|line| [line, "\n"]).collect();
     let secret_key = SecretKeyBox::from(text.clone());
-    let secret_key = match password {
-        // Without a password the library would ask for one on the terminal, where a release may have none.
-        None if is_encrypted(&text) => return Err(Error::PasswordMissing { path: path.to_owned() }),
-        Some(password) if is_encrypted(&text) => secret_key.into_secret_key(Some(password)),
-        _ => match without_checksum(&text) {
+    if !is_encrypted(&text) {
+        let secret_key = match without_checksum(&text) {
             Some(secret_key) => Ok(secret_key),
             None => secret_key.into_unencrypted_secret_key(),
-        },
-    };
-    secret_key.map_err(|source| Error::SecretKey { path: path.to_owned(), source })
+        };
+        return secret_key.map_err(|source| Error::SecretKey { path: path.to_owned(), source });
+    }
+    let Password { variable, text: password } = password;
+    let path = path.to_owned();
+    match password {
+        // Without a password the library would ask for one on the terminal, where a release may have none.
+        None => Err(Error::PasswordMissing { path, variable, state: "not set" }),
+        Some(password) if password.is_empty() => {
+            Err(Error::PasswordMissing { path, variable, state: "empty" })
+        }
+        Some(password) => secret_key.into_secret_key(Some(password)).map_err(|source| Error::EncryptedKey {
+            path,
+            variable,
+            source,
+        }),
+    }
 }
 
 /// A key of `minisign -G -W`, which leaves the checksum empty, and so is refused by the library. Damage to it is noticed

@@ -209,9 +209,58 @@ fn each_key_may_have_its_own_password() {
     let sign = || workshop.tool(&["sign", "dist", "--key=one/encoderfile.key", "--key=two/encoderfile.key"]);
     succeed(sign().env(first, "1").env(second, "2"));
     let error = crate::refuse(1, sign().env(first, "1"));
-    assert!(error.starts_with("error: cannot use secret key `two/encoderfile.key`\n"), "{error}");
-    let error = crate::refuse(2, sign().env(first, "1").env(second, ""));
-    assert!(error.starts_with("error: `ENCODERFILE_KEY_PASSWORD_2` is set but empty\n"), "{error}");
+    let expected = "error: cannot decrypt secret key `two/encoderfile.key` with the password in `ENCODERFILE_KEY_PASSWORD`\n";
+    assert!(error.starts_with(expected), "{error}");
+    let error = crate::refuse(1, sign().env(first, "1").env(second, ""));
+    let expected =
+        "error: secret key `two/encoderfile.key` is encrypted, and `ENCODERFILE_KEY_PASSWORD_2` is empty\n";
+    assert!(error.starts_with(expected), "{error}");
+}
+
+#[test]
+fn an_empty_password_is_none() {
+    let workshop = Workshop::new();
+    workshop.release();
+    let (first, second) = ("ENCODERFILE_KEY_PASSWORD", "ENCODERFILE_KEY_PASSWORD_2");
+    succeed(workshop.tool(&SIGN).env(first, ""));
+    verify(&workshop, "keys/encoderfile.pub");
+    // As a CI passes on a secret that nobody has set, beside a key that has a password.
+    succeed(workshop.tool(&["keygen", "--out=other"]).env(first, "1"));
+    let mut both =
+        workshop.tool(&["sign", "dist", "--key=other/encoderfile.key", "--key=keys/encoderfile.key"]);
+    succeed(both.env(first, "1").env(second, ""));
+    let other = ["sign", "dist", "--key=other/encoderfile.key"];
+    let error = crate::refuse(1, workshop.tool(&other).env(first, ""));
+    assert_eq!(
+        error,
+        "error: secret key `other/encoderfile.key` is encrypted, and `ENCODERFILE_KEY_PASSWORD` is empty\n\
+         hint: set ENCODERFILE_KEY_PASSWORD to the password that the key was made with, or take a key without one\n"
+    );
+    let error = crate::refuse(1, workshop.tool(&other).env(first, "1\n"));
+    assert!(error.contains("\nhint: compare ENCODERFILE_KEY_PASSWORD with the password"), "{error}");
+    assert!(error.contains("no line end or blank came with it"), "{error}");
+}
+
+#[test]
+fn a_key_that_was_pasted_is_accepted() {
+    let workshop = Workshop::new();
+    workshop.release();
+    succeed(workshop.tool(&["keygen", "--out=secret"]).env("ENCODERFILE_KEY_PASSWORD", "1"));
+    for directory in ["keys", "secret"] {
+        let text = String::from_utf8(workshop.read(format!("{directory}/encoderfile.key"))).unwrap();
+        let (comment, key) = text.trim_end().split_once('\n').unwrap();
+        for pasted in [
+            format!("{comment}\r\n{key}\r\n"),
+            format!("{comment}\n{key}"),
+            format!("\r\n{comment} \r\n\r\n  {key} \r\n\r\n"),
+        ] {
+            workshop.write("pasted.key", pasted.as_bytes());
+            succeed(
+                workshop.tool(&["sign", "dist", "--key=pasted.key"]).env("ENCODERFILE_KEY_PASSWORD", "1"),
+            );
+            verify(&workshop, &format!("{directory}/encoderfile.pub"));
+        }
+    }
 }
 
 #[test]
