@@ -17,15 +17,15 @@ use crate::source_date;
     name = "encoderfile-release",
     version,
     after_help = "A release, from the beginning:
-  encoderfile-release keygen --out ~/keys
+  ENCODERFILE_KEY_PASSWORD=… encoderfile-release keygen --out ~/encoderfile-keys
   encoderfile-release pack --target x86_64-unknown-linux-gnu \\
       --runtime target/release/encoderfile-runtime --cli target/release/encoderfile \\
       --out dist/v0.1.0
   encoderfile-release index --version 0.1.0 dist/v0.1.0
-  encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
-  encoderfile-release verify dist/v0.1.0 --trusted-key ~/keys/encoderfile.pub
+  encoderfile-release sign dist/v0.1.0 --key ~/encoderfile-keys/encoderfile.key
+  encoderfile-release verify dist/v0.1.0 --trusted-key ~/encoderfile-keys/encoderfile.pub
   encoderfile-release publish dist/v0.1.0 --repo encoderfile/encoderfile --notes CHANGELOG.md \\
-      --trusted-key ~/keys/encoderfile.pub
+      --trusted-key ~/encoderfile-keys/encoderfile.pub
 
 Exit codes: 0 done, 1 failed, 2 usage, 4 a check did not hold, 5 network, 130 interrupted."
 )]
@@ -39,12 +39,11 @@ pub(crate) enum Command {
     /// Make a key pair to sign releases with
     ///
     /// Writes `encoderfile.key` (secret, mode 0600) and `encoderfile.pub` in minisign's format; what is there is never
-    /// overwritten. With `ENCODERFILE_KEY_PASSWORD` set, the secret key is encrypted with it.
+    /// overwritten. With `ENCODERFILE_KEY_PASSWORD` set, the secret key is encrypted with it. Warns where git would commit it.
     #[command(after_help = "Examples:
-  encoderfile-release keygen --out ~/keys
-  ENCODERFILE_KEY_PASSWORD=… encoderfile-release keygen --out ~/keys")]
+  ENCODERFILE_KEY_PASSWORD=… encoderfile-release keygen --out ~/encoderfile-keys")]
     Keygen {
-        /// Directory for the two files
+        /// Directory for the two files, best outside of every repository
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
@@ -166,10 +165,10 @@ Keys of the JSON document, to which later versions may add:
     /// Several keys sign side by side, so that one can take the place of another: the first key's signature of FILE is
     /// `FILE.minisig`, that of each further one `FILE.{key id}.minisig`. Clients that do not trust the first look for theirs.
     #[command(after_help = "Examples:
-  encoderfile-release sign dist/v0.1.0 --key ~/keys/encoderfile.key
-  encoderfile-release sign dist/v0.1.0 --key ~/keys/old.key --key ~/keys/new.key
-  minisign -V -p ~/keys/encoderfile.pub -m dist/v0.1.0/base-index.json
-  minisign -V -p ~/keys/new.pub -m dist/v0.1.0/base-index.json \\
+  encoderfile-release sign dist/v0.1.0 --key ~/encoderfile-keys/encoderfile.key
+  encoderfile-release sign dist/v0.1.0 --key ~/encoderfile-keys/old.key --key ~/encoderfile-keys/new.key
+  minisign -V -p ~/encoderfile-keys/encoderfile.pub -m dist/v0.1.0/base-index.json
+  minisign -V -p ~/encoderfile-keys/new.pub -m dist/v0.1.0/base-index.json \\
       -x dist/v0.1.0/base-index.json.0123456789ABCDEF.minisig")]
     Sign {
         /// Directory of the release
@@ -186,7 +185,7 @@ Keys of the JSON document, to which later versions may add:
     /// unpacked, and each program in it checked as `check` does: that it is what the index says, that it comes with its notices,
     /// and that its SBOM is about it and names nothing that the notices do not.
     #[command(after_help = "Examples:
-  encoderfile-release verify dist/v0.1.0 --trusted-key ~/keys/encoderfile.pub
+  encoderfile-release verify dist/v0.1.0 --trusted-key ~/encoderfile-keys/encoderfile.pub
   encoderfile-release verify dist/v0.1.0 --trusted-key RWQ…")]
     Verify {
         /// Directory of the release

@@ -9,6 +9,7 @@ use minisign::KeyPair;
 
 use crate::error::Error;
 use crate::output::OutputFile;
+use crate::work_tree;
 
 /// The environment variable that holds the password of the secret key.
 pub(crate) const PASSWORD_VARIABLE: &str = "ENCODERFILE_KEY_PASSWORD";
@@ -85,6 +86,19 @@ fn password_in(variable: String) -> Result<Password, Error> {
         Ok(text) => Ok(Password { variable, text: Some(text) }),
         Err(VarError::NotPresent) => Ok(Password { variable, text: None }),
         Err(VarError::NotUnicode(_)) => Err(Error::PasswordNotText { variable }),
+    }
+}
+
+impl Generated {
+    /// What must not happen to the secret key where it is.
+    pub(crate) fn warning(&self) -> Option<String> {
+        let root = work_tree::exposing(&self.secret_key)?;
+        Some(format!(
+            "warning: secret key `{}` is in the git work tree `{}`, and not ignored: it must never be committed\n\
+             hint: move both files out of it, or add `*.key` to its .gitignore",
+            self.secret_key.display(),
+            root.display()
+        ))
     }
 }
 

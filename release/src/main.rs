@@ -28,6 +28,7 @@ mod sign;
 mod source_date;
 mod third_party;
 mod verify;
+mod work_tree;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -55,7 +56,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<String, Error> {
     Ok(match command {
-        Command::Keygen { out } => keygen::keygen(&out, keygen::password()?)?.to_string(),
+        Command::Keygen { out } => {
+            let generated = keygen::keygen(&out, keygen::password()?)?;
+            if let Some(warning) = generated.warning() {
+                let _ = writeln!(io::stderr(), "{warning}");
+            }
+            generated.to_string()
+        }
         Command::PinOnnxruntime { version, python, file } => {
             pin::pin(&file, &version.to_string(), python.as_deref())?.to_string()
         }

@@ -1,8 +1,9 @@
 //! Key pairs.
 
 use std::fs;
+use std::process::Command;
 
-use crate::{Workshop, refuse, succeed};
+use crate::{Workshop, error_of, installed, refuse, succeed};
 
 #[test]
 fn a_pair_is_made_once() {
@@ -60,4 +61,45 @@ fn an_empty_password_is_a_mistake() {
     let error = refuse(2, workshop.tool(&["keygen", "--out=keys"]).env("ENCODERFILE_KEY_PASSWORD", ""));
     assert!(error.contains("set but empty"), "{error}");
     assert!(!workshop.path("keys").exists());
+}
+
+/// What git of this repository ignores.
+const IGNORED: &[u8] = include_bytes!("../../../.gitignore");
+
+#[test]
+fn a_secret_key_that_git_would_commit_is_warned_of() {
+    if !installed("git") {
+        return;
+    }
+    let workshop = Workshop::new();
+    // Nobody's own settings.
+    let alone = |command: &mut Command| {
+        command.env("HOME", workshop.path("home")).env("GIT_CONFIG_NOSYSTEM", "1");
+        command.env_remove("XDG_CONFIG_HOME").env_remove("GIT_CONFIG_GLOBAL");
+        command.output().unwrap()
+    };
+    let told = |out: &str, git_dir: Option<&str>| {
+        let mut keygen = workshop.tool(&["keygen", "--out", out]);
+        let output = alone(keygen.envs(git_dir.map(|directory| ("GIT_DIR", directory))));
+        assert!(output.status.success());
+        error_of(&output)
+    };
+    assert_eq!(told("outside", None), "");
+    for name in ["open", "ignoring"] {
+        let output = alone(Command::new("git").args(["init", "--quiet"]).arg(workshop.path(name)));
+        assert!(output.status.success(), "{}", error_of(&output));
+    }
+    let warning = told("open/a/b", None);
+    let expected = "warning: secret key `open/a/b/encoderfile.key` is in the git work tree `";
+    assert!(warning.starts_with(expected), "{warning}");
+    assert!(warning.contains("/open`, and not ignored: it must never be committed\nhint: "), "{warning}");
+    // As in a checkout of this repository.
+    workshop.write("ignoring/.gitignore", IGNORED);
+    assert_eq!(told("ignoring/anywhere", None), "");
+    // Which repository a shell is at does not matter.
+    assert_eq!(told("ignoring/elsewhere", workshop.path("open/.git").to_str()), "");
+    // Further work trees have a file there.
+    fs::create_dir(workshop.path("linked")).unwrap();
+    workshop.write("linked/.git", b"gitdir: /nowhere\n");
+    assert_ne!(told("linked/keys", None), "");
 }
