@@ -320,13 +320,15 @@ fn a_release_that_is_made_again_is_the_same() {
     let mut expected: Vec<_> =
         workshop.names("dist").into_iter().filter(|name| name.ends_with(".minisig")).collect();
     expected.rotate_left(1);
-    let mut expected: String = expected
+    let mut lines: Vec<_> = expected
         .iter()
         .map(|name| format!("left {name}, another signature of the same bytes by the same key\n"))
         .collect();
-    expected +=
-        "`v0.3.0` is published already, and all its files are these, but for signatures that are as good\n";
-    assert_eq!(told, expected);
+    lines.push(
+        "`v0.3.0` is published already, and all its files are these, but for signatures that are as good\n"
+            .to_owned(),
+    );
+    assert_eq!(told, lines.concat());
     assert_eq!(hub.changes(), changes);
     assert_eq!(fs::read(hub.file("base-index.json.minisig")).unwrap(), published);
 

@@ -107,9 +107,12 @@ fn a_next_page_at_another_server_does_not_get_the_token() {
     let other = Server::start_with(|_| Reply::bytes(200, "[]").with("Content-Type", "application/json"));
     let next = format!("<{}/more>; rel=\"next\"", other.url());
     let (list, tag) = (hub.ask("/releases").to_string(), tag(&hub));
-    let api = Server::start_with(move |request| match request.path.contains("/git/ref/") {
-        true => Reply::bytes(200, tag.as_bytes()),
-        false => Reply::bytes(200, list.as_bytes()).with("Link", next.clone()),
+    let api = Server::start_with(move |request| {
+        if request.path.contains("/git/ref/") {
+            Reply::bytes(200, tag.as_bytes())
+        } else {
+            Reply::bytes(200, list.as_bytes()).with("Link", next.clone())
+        }
     });
     let mut command = hub.command(&["--dry-run"]);
     command.env("GITHUB_API_URL", api.url());
