@@ -219,13 +219,15 @@ class Proof:
             run("codesign", "--verify", "--strict", copy)
 
     def prove_signing(self, file: Path, copy: Path, *arguments: str) -> None:
-        """Signed again, it is what it was."""
-        for options in ([], ["--options", "runtime"]):
+        """Signed again, it is what it was; and so it is twice, where the end of a longer signature may stay behind the next one."""
+        long = ["--identifier", "org.example." + 200 * "x", "--options", "runtime"]
+        for signatures in ([[]], [["--options", "runtime"]], [long, []]):
             copy.unlink(missing_ok=True)
             run("cp", file, copy)
-            run("codesign", "--force", "--sign", "-", *options, copy)
-            self.assert_accepted(copy, *arguments)
-            assert_intact(self.cli, copy)
+            for options in signatures:
+                run("codesign", "--force", "--sign", "-", *options, copy)
+                self.assert_accepted(copy, *arguments)
+                assert_intact(self.cli, copy)
 
     def prove_model(self, file: Path) -> None:
         """A file with a model answers, also under the hardened runtime, where it needs a right."""
