@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use object::macho::{self, LoadCommandType};
 
 use super::MachOError;
-use super::bytes::{u32_at, u64_at};
+use super::bytes::{big_u32_at, u32_at, u64_at};
 use crate::Architecture;
 
 /// Length of `mach_header_64`.
@@ -81,20 +81,18 @@ pub(super) struct Section {
 
 /// Whether a file starts as a Mach-O file of any kind, universal ones included. `start` is its first eight bytes.
 pub(crate) fn is_mach_o(start: [u8; 8]) -> bool {
+    let magic = u32_at(&start, 0).expect("eight bytes");
+    let thin = [macho::MH_MAGIC, macho::MH_MAGIC_64, macho::MH_CIGAM, macho::MH_CIGAM_64];
+    thin.contains(&magic) || is_universal(start)
+}
+
+/// Whether a file starts as a universal one.
+fn is_universal(start: [u8; 8]) -> bool {
     /// Java's class files start with the same four bytes; where universal files count processors, they have a version, of which
     /// this was the first.
     const JAVA: u32 = 45;
-    let word = |at| u32_at(&start, at).expect("eight bytes have two words");
-    match word(0) {
-        macho::MH_MAGIC | macho::MH_MAGIC_64 | macho::MH_CIGAM | macho::MH_CIGAM_64 => true,
-        magic if is_fat(magic) => word(4).swap_bytes() < JAVA,
-        _ => false,
-    }
-}
-
-/// Whether the first word of a file, read as little-endian, is that of a universal file.
-fn is_fat(magic: u32) -> bool {
-    matches!(magic.swap_bytes(), macho::FAT_MAGIC | macho::FAT_MAGIC_64)
+    let word = |at| big_u32_at(&start, at).expect("eight bytes have two words");
+    matches!(word(0), macho::FAT_MAGIC | macho::FAT_MAGIC_64) && word(4) < JAVA
 }
 
 impl Image {
@@ -111,7 +109,8 @@ impl Image {
         file.read_exact_at(&mut start, 0).map_err(|source| MachOError::read(0, HEADER as u64, source))?;
         let word = |at| u32_at(&start, at).expect("within the header");
         if word(0) != macho::MH_MAGIC_64 {
-            return Err(MachOError::NotThin64 { is_fat: is_fat(word(0)) });
+            let start = *start.first_chunk().expect("the header is longer");
+            return Err(MachOError::NotThin64 { is_fat: is_universal(start) });
         }
         let architecture = match macho::CpuType(word(4)) {
             macho::CPU_TYPE_X86_64 => Architecture::X86_64,
