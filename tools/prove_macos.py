@@ -47,14 +47,18 @@ ENTITLEMENTS = """<?xml version="1.0" encoding="UTF-8"?>
 class Answer:
     """What a command said."""
 
-    code: int
+    code: int | None
     text: str
 
 
-def ask(*command: str | Path) -> Answer:
-    """Runs a command, whatever its exit code."""
+def ask(*command: str | Path, seconds: int = 600) -> Answer:
+    """Runs a command, whatever its exit code; one that takes too long (somebody may be asked something) has none."""
     line = [str(part) for part in command]
-    run = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    try:
+        run = subprocess.run(line, **pipes, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return Answer(None, f"no answer within {seconds} seconds")
     return Answer(run.returncode, run.stdout)
 
 
@@ -151,7 +155,7 @@ class Proof:
 
     def start(self, path: Path, *arguments: str) -> Answer:
         """Starts a file as the target's processor would."""
-        return ask("arch", f"-{PROCESSORS[self.target]}", path, *arguments)
+        return ask("arch", f"-{PROCESSORS[self.target]}", path, *arguments, seconds=120)
 
     def assert_accepted(self, path: Path, *arguments: str) -> None:
         """Signed as the strictest check wants it, and started by the kernel."""
