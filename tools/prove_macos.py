@@ -153,9 +153,9 @@ class Proof:
         built = REPOSITORY / os.environ.get("CARGO_TARGET_DIR", "target") / target / "release" / "examples"
         self.sized_payload, self.map_itself = built / "sized_payload", built / "map_itself"
 
-    def start(self, path: Path, *arguments: str) -> Answer:
+    def start(self, path: Path, *arguments: str, seconds: int = 120) -> Answer:
         """Starts a file as the target's processor would."""
-        return ask("arch", f"-{PROCESSORS[self.target]}", path, *arguments, seconds=120)
+        return ask("arch", f"-{PROCESSORS[self.target]}", path, *arguments, seconds=seconds)
 
     def assert_accepted(self, path: Path, *arguments: str) -> None:
         """Signed as the strictest check wants it, and started by the kernel."""
@@ -181,7 +181,8 @@ class Proof:
         shown = run("codesign", "--display", "--verbose=4", file)
         expect("flags=0x20002(adhoc,linker-signed)" in shown, f"`codesign` shows other flags\n{shown}")
         self.prove_loader(file)
-        self.prove_quarantine(file, copy)
+        if length == 1:
+            self.prove_quarantine(file, copy)
         self.prove_flips(file, copy)
         self.prove_signing(file, copy, "--version")
         run(self.sized_payload, self.map_itself, str(length), file)
@@ -193,20 +194,25 @@ class Proof:
         if shutil.which("dyld_info") is None:
             print("   skipped: there is no dyld_info here", flush=True)
             return
-        before, after = (ask("dyld_info", "-validate_only", path) for path in (self.base, file))
-        expect(before.code == after.code, f"`dyld_info -validate_only`\n{before.text}{after.text}")
+        said = []
+        for path in (self.base, file):
+            answer = ask("dyld_info", "-validate_only", path)
+            # What it finds wrong, it only prints.
+            said.append([line for line in answer.text.splitlines() if not line.startswith(str(path))])
+        if any("unknown option" in line for line in said[0]):
+            print("   skipped: this dyld_info validates nothing", flush=True)
+            return
+        expect(said[0] == said[1], f"`dyld_info -validate_only` says of the base and of the file:\n{said}")
 
     def prove_quarantine(self, file: Path, copy: Path) -> None:
         """A downloaded file starts where a downloaded base binary does: nobody vouches for either."""
-        ends = []
+        starts = []
         for path in (self.base, file):
             copy.unlink(missing_ok=True)
             run("cp", path, copy)
-            if path == file:
-                self.assert_accepted(copy, "--version")
             run("xattr", "-w", "com.apple.quarantine", "0081;00000000;encoderfile;", copy)
-            ends.append(self.start(copy, "--version").code)
-        expect(ends[0] == ends[1], f"quarantined, the base binary ends with {ends[0]}, the file with {ends[1]}")
+            starts.append(self.start(copy, "--version", seconds=20).code == 0)
+        expect(starts[0] == starts[1], f"quarantined, the base binary starts: {starts[0]}, the file: {starts[1]}")
 
     def prove_flips(self, file: Path, copy: Path) -> None:
         """A flipped byte is seen. Whether the kernel starts such a file depends on the pages that it needs, and on whether it
@@ -217,7 +223,8 @@ class Proof:
             run("cp", file, copy)
             flip(copy, position)
             answer = ask("codesign", "--verify", "--strict", copy)
-            expect(answer.code != 0, f"`codesign --verify --strict` does not see that byte {position} was flipped")
+            is_seen = answer.code is not None and answer.code > 0
+            expect(is_seen, f"`codesign --verify --strict`: byte {position} was flipped, and it says\n{answer.text}")
             assert_damage_is_seen(self.cli, copy, position)
             flip(copy, position)
             run("codesign", "--verify", "--strict", copy)
@@ -254,7 +261,8 @@ class Proof:
 def prove(options: argparse.Namespace, folder: Path) -> None:
     """All of it, for one target."""
     target = options.target
-    print(run("sw_vers"), end="", flush=True)
+    # Where System Integrity Protection is off, the kernel starts more than elsewhere.
+    print(run("sw_vers"), ask("csrutil", "status").text, ask("spctl", "--status").text, sep="", end="", flush=True)
     proof = Proof(target, options.archives.resolve(), folder)
     print(f"== the base binary for {target}, as it was linked", flush=True)
     proof.prove_base()

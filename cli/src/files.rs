@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use encoderfile_format::{Encoderfile, inspect_base, is_image_followed};
+use encoderfile_format::{BaseError, Encoderfile, MachOError, inspect_base, is_image_followed};
 
 use crate::error::Error;
 
@@ -38,6 +38,9 @@ fn no_payload(path: &Path) -> Error {
     }
     match inspect_base(&file) {
         Ok(_) => Error::NoModel { path: path.to_owned() },
+        Err(BaseError::MachO(MachOError::NotThin64 { is_fat: true })) => {
+            Error::format(path, encoderfile_format::Error::Universal)
+        }
         Err(_) => Error::format(path, encoderfile_format::Error::NoPayload),
     }
 }

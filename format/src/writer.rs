@@ -227,7 +227,7 @@ enum Hash {
     Pending(Hashed),
 }
 
-/// Appends as many bytes as there is room for, whatever became of a file meanwhile.
+/// Appends as many bytes as there is room for. A file that has another length by now was changed meanwhile.
 fn append_content(
     appender: &mut Appender<'_>,
     content: &Content,
@@ -242,6 +242,10 @@ fn append_content(
         Content::File { path, file } => {
             let pending = appender.hash_next(length);
             appender.copy(file, 0, length).map_err(|error| WriteError::copy(error, path, output))?;
+            let (expected, found) = (length, input_length(path, file)?);
+            if expected != found {
+                return Err(WriteError::InputChanged { path: path.clone(), expected, found });
+            }
             Ok(Hash::Pending(pending))
         }
         Content::Artifact { path, file, artifact, is_verified } => {

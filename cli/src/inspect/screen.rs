@@ -236,7 +236,7 @@ fn base(base: &BaseReport<'_>) -> String {
 
 fn code_signature(change: &ChangeReport) -> String {
     match &change.code_signature {
-        None => "none that can be read: macOS does not run the file".to_owned(),
+        None => "none that can be read here".to_owned(),
         Some(signature) => {
             let whose = if signature.ad_hoc { "ad hoc, by nobody" } else { "with an identity, not checked" };
             format!("{whose}, as {}", clipped(&signature.identifier))

@@ -52,7 +52,7 @@ pub struct CodeSignature {
     pub offset: u64,
     /// The bytes that are set aside for it.
     pub length: u64,
-    /// One past its last byte: what is left of the bytes that are set aside is covered by nothing.
+    /// One past the last byte of its parts: what is left of the bytes that are set aside is covered by nothing.
     pub end: u64,
     /// What the signer calls the program.
     pub identifier: String,
@@ -196,6 +196,9 @@ impl CodeSignature {
         let start = hashes - u64::from(special_count) * Digest::LENGTH as u64;
         let mut expected = digests(file, start, special_count as usize)?;
         expected.reverse();
+        if let Some(&Blob { slot, .. }) = self.blobs.iter().find(|blob| !is_known(blob.slot)) {
+            return Err(Error::NotCovered { slot });
+        }
         for &Blob { slot, ref range } in self.blobs.iter().filter(|blob| SPECIAL.contains(&blob.slot)) {
             let &expected = expected.get(slot as usize - 1).ok_or(Error::NotCovered { slot })?;
             let length = range.end - range.start;
@@ -258,15 +261,25 @@ fn blobs(file: &File, offset: u64, length: u64) -> Result<(u64, Vec<Blob>), Erro
     let blobs = index.chunks_exact(8).map(place).collect::<Result<Vec<_>, _>>()?;
     let mut ranges: Vec<_> = blobs.iter().map(|blob| &blob.range).collect();
     ranges.sort_by_key(|range| range.start);
-    match ranges.windows(2).find(|pair| pair[1].start < pair[0].end) {
-        Some(pair) => Err(damaged(pair[1].start, "two parts share bytes")),
-        None => Ok((offset + total, blobs)),
+    if let Some(pair) = ranges.windows(2).find(|pair| pair[1].start < pair[0].end) {
+        return Err(damaged(pair[1].start, "two parts share bytes"));
     }
+    // What it says itself of where it ends is covered by nothing.
+    let end = ranges.last().map_or(offset + index_end, |last| last.end);
+    Ok((end, blobs))
 }
 
 /// Whether a slot holds a code directory: one, and others for systems that know other digests.
 fn is_directory(slot: u32) -> bool {
     slot == macho::CSSLOT_CODEDIRECTORY.0 || macho::CsSlot(slot).is_alternate_codedirectory()
+}
+
+/// Whether a slot is a directory's, one that a directory has a digest of, or what somebody vouches with: the signature, who it is,
+/// and a notary's ticket.
+fn is_known(slot: u32) -> bool {
+    const VOUCHING: [u32; 3] =
+        [macho::CSSLOT_SIGNATURESLOT.0, macho::CSSLOT_IDENTIFICATIONSLOT.0, macho::CSSLOT_TICKETSLOT.0];
+    is_directory(slot) || SPECIAL.contains(&slot) || VOUCHING.contains(&slot)
 }
 
 impl Directory {
@@ -294,6 +307,9 @@ impl Directory {
         if word(8)? >= macho::CS_SUPPORTSCODELIMIT64.0 {
             let large = big_u64_at(&head, 56).ok_or_else(|| damaged(0, "the directory is too short"))?;
             limit = if large == 0 { limit } else { large };
+        }
+        if word(8)? >= macho::CS_SUPPORTSSCATTER.0 && word(44)? != 0 {
+            return Err(damaged(44, "its digests are not of pages one behind the other"));
         }
         let (hash_offset, special_count) = (u64::from(word(16)?), word(24)?);
         if special_count > BLOBS_LIMIT {

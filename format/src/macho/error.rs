@@ -100,7 +100,9 @@ pub enum MachOError {
         what: &'static str,
     },
     /// Offsets in a Mach-O file have 32 bits.
-    #[error("the file would have {length} bytes, and a Mach-O file that can be signed has less than 4 GiB")]
+    #[error(
+        "the file would have {length} bytes, and a Mach-O file has less than 4 GiB, with room for the next signature"
+    )]
     TooLarge {
         /// Bytes that it would have.
         length: u64,

@@ -357,6 +357,8 @@ fn every_part_of_a_signature_is_covered() {
     assert_eq!(error(&[(directory + 24, 4)]), "NotCovered { slot: 5 }");
     assert_eq!(error(&[(slot, 7)]), "NotCovered { slot: 7 }");
     assert_eq!(error(&[(slot, 0xfff)]), "NotCovered { slot: 4095 }");
+    assert_eq!(error(&[(slot, 0x1006)]), "NotCovered { slot: 4102 }");
+    assert!(error(&[(directory + 44, 88)]).contains("one behind the other"));
     assert!(error(&[(slot, 0x10001)]).starts_with("Lost { slot: 5"));
     assert!(error(&[(directory + 24, 65)]).contains("more parts"));
     assert_eq!(error(&[(directory + 36, 0x2004_000c)]), "OtherDigests { kind: 4 }");
@@ -472,6 +474,13 @@ fn what_is_left_behind_the_signature_is_zero() {
     let bytes = scene.written(b"weights");
     let end = verify_code_signature(&scene.file(&bytes)).unwrap().end;
     assert!(end < bytes.len() as u64 - 32);
+    // Whatever the signature says of where it ends.
+    let mut longer = bytes.clone();
+    let start = usize::try_from(verify_code_signature(&scene.file(&bytes)).unwrap().offset).unwrap();
+    let room = u32::try_from(bytes.len() - start).unwrap();
+    longer[start + 4..start + 8].copy_from_slice(&room.to_be_bytes());
+    longer[usize::try_from(end).unwrap()] = 1;
+    assert!(scene.open(&longer).unwrap().verify().unwrap().iter().any(Finding::is_damage));
     // What others have signed may leave anything there.
     let mut others = bytes.clone();
     let flags = others.windows(4).rposition(|window| window == [0, 2, 0, 2]).unwrap();
