@@ -34,6 +34,9 @@ class Trial(Quickstart):
         super().__init__(console, toolchain)
         self.command_line = options.cli.resolve()
         self.flags = ["--cache-dir", str(self.cache)]
+        # Whose releases these are, in a fork.
+        if repository := os.environ.get("ENCODERFILE_GITHUB_REPO"):
+            self.environment["ENCODERFILE_GITHUB_REPO"] = repository
         for source in options.source:
             # What is a path is one from here, not from where commands are run.
             self.flags += ["--source", source if "://" in source else str(Path(source).resolve())]

@@ -14,7 +14,11 @@ fuzz_target!(|bytes: &[u8]| {
         Ok(file) => file,
         Err(error) => return tell(&error),
     };
-    assert!(matches!(footer, Some((_, Ok(footer))) if footer == *file.footer()));
+    // In Mach-O, a program that signed the file again may have taken the last one's room.
+    match footer {
+        Some((_, Ok(footer))) => assert_eq!(footer, *file.footer()),
+        _ => assert!(file.segment().is_some()),
+    }
     assert_eq!(file.length(), bytes.len() as u64);
     let findings = file.verify().expect("the file stays as it is");
     let artifacts = &file.manifest().artifacts;

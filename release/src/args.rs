@@ -17,13 +17,15 @@ use crate::source_date;
     name = "encoderfile-release",
     version,
     after_help = "A release, from the beginning:
-  ENCODERFILE_KEY_PASSWORD=… encoderfile-release keygen --out ~/encoderfile-keys
+  read -rs ENCODERFILE_KEY_PASSWORD && export ENCODERFILE_KEY_PASSWORD
+  encoderfile-release keygen --out ~/encoderfile-keys
   encoderfile-release pack --target x86_64-unknown-linux-gnu \\
       --runtime target/release/encoderfile-runtime --cli target/release/encoderfile \\
-      --out dist/v0.1.0
+      --out dist/v0.1.0            # and so for each of the other targets
   encoderfile-release index --version 0.1.0 dist/v0.1.0
   encoderfile-release sign dist/v0.1.0 --key ~/encoderfile-keys/encoderfile.key
   encoderfile-release verify dist/v0.1.0 --trusted-key ~/encoderfile-keys/encoderfile.pub
+  git tag v0.1.0 && git push origin v0.1.0
   encoderfile-release publish dist/v0.1.0 --repo encoderfile/encoderfile --notes CHANGELOG.md \\
       --trusted-key ~/encoderfile-keys/encoderfile.pub
 

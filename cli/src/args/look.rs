@@ -30,7 +30,8 @@ Examples:
 
 Every byte is compared with the digests in the file, what it holds is read as
 the runtime would read it, and the base binary is compared with the release's
-signed index, if that is in the cache. The network is never used.";
+signed index, if that is in the cache. In a file for macOS, each page is also
+compared with the code signature. The network is never used.";
 
 #[derive(Debug, Args)]
 #[command(after_help = VERIFY_HELP)]
